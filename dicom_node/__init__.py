@@ -1,0 +1,1 @@
+"""The node: receives DICOM instances, keeps them durably, announces them to the workers, and answers queries."""

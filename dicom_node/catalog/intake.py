@@ -1,0 +1,252 @@
+"""Writing received instances into the catalog: one transaction for a batch of instances and their outbox rows.
+
+Called by `repository.Catalog.record`. Statements are executemany upserts, so a batch costs a few round trips whatever
+its size, and two processes that store the first objects of one study at once end with one study. The rule: the first
+bytes under a SOP Instance UID stay; equal bytes again add nothing; other bytes are kept as another version.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import Connection, Table, func, literal, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlmodel import SQLModel
+
+from dicom_node.archive import StoredFile
+from dicom_node.catalog.models import Instance, OtherVersion, OutboxEntry, Queue, Series, Study
+from dicom_node.instance import Header
+
+STUDY, SERIES, INSTANCE, OTHER, OUTBOX = (
+    SQLModel.metadata.tables[str(model.__tablename__)] for model in (Study, Series, Instance, OtherVersion, OutboxEntry)
+)
+FOLDED = {
+    table.name: [name.removesuffix("_folded") for name in table.columns.keys() if name.endswith("_folded")]  # noqa: SIM118
+    for table in (STUDY, SERIES)
+}
+
+
+class Outcome(StrEnum):
+    """What became of a received instance; in each case it is kept and may be acknowledged."""
+
+    NEW = "new"
+    DUPLICATE = "duplicate"
+    OTHER_VERSION = "other_version"
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """A received instance: its header, its synced file, who sent it, and when (seconds since the epoch)."""
+
+    header: Header
+    file: StoredFile
+    calling_ae_title: str
+    received_at: float
+    queue: Queue = Queue.ROUTINE
+
+
+def fold(name: str) -> str:
+    """Return a person name as it is compared: without case, PS3.4 C.2.2.2.1."""
+    return name.casefold()
+
+
+def record(connection: Connection, batch: Sequence[Received]) -> list[Outcome]:
+    """Write a batch within the connection's transaction; one outcome for each, in order."""
+    kept = _kept(connection, batch)
+    fresh = {item.header.instance["sop_instance_uid"]: item for item in reversed(batch)}
+    fresh = {uid: item for uid, item in fresh.items() if uid not in kept}
+    if fresh:
+        _insert(connection, list(fresh.values()))
+        kept = _kept(connection, batch)  # with what another process stored meanwhile
+    outcomes = [_outcome(item, kept[item.header.instance["sop_instance_uid"]]) for item in batch]
+    others = [item for item, outcome in zip(batch, outcomes, strict=True) if outcome is Outcome.OTHER_VERSION]
+    already = _insert_others(connection, others, kept)
+    return [
+        Outcome.DUPLICATE if item.file.key in already else outcome
+        for item, outcome in zip(batch, outcomes, strict=True)
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    pk: int
+    file_key: str
+    sha256: str
+    transfer_syntax_uid: str
+
+
+def _kept(connection: Connection, batch: Sequence[Received]) -> dict[str, _Kept]:
+    uids = {item.header.instance["sop_instance_uid"] for item in batch}
+    columns = INSTANCE.c
+    rows = connection.execute(
+        select(
+            columns.sop_instance_uid, columns.id, columns.file_key, columns.sha256, columns.transfer_syntax_uid
+        ).where(columns.sop_instance_uid.in_(uids))
+    )
+    return {uid: _Kept(*rest) for uid, *rest in rows}
+
+
+def _outcome(item: Received, kept: _Kept) -> Outcome:
+    if kept.file_key == item.file.key:
+        return Outcome.NEW
+    same = (kept.sha256, kept.transfer_syntax_uid) == (item.file.sha256, item.header.transfer_syntax_uid)
+    return Outcome.DUPLICATE if same else Outcome.OTHER_VERSION
+
+
+def _insert(connection: Connection, items: Sequence[Received]) -> None:
+    studies = _upsert_studies(connection, items)
+    series = _upsert_series(connection, items, studies)
+    rows = [_instance_row(item, studies, series) for item in items]
+    connection.execute(_insert_into(connection, INSTANCE).on_conflict_do_nothing(), rows)
+    own = _inserted(connection, rows)
+    if own:
+        queues = {item.file.key: item.queue.value for item in items}
+        connection.execute(
+            OUTBOX.insert(),
+            [
+                {
+                    "instance_pk": row.id,
+                    "queue": queues[row.file_key],
+                    "leased_until": 0.0,
+                    "attempts": 0,
+                    "enqueued_at": row.received_at,
+                    "last_error": "",
+                }
+                for row in own
+            ],
+        )
+        _add_to_counts(connection, own)
+
+
+def _upsert_studies(connection: Connection, items: Iterable[Received]) -> dict[str, int]:
+    rows: dict[str, dict[str, Any]] = {}
+    for item in items:
+        text = _with_folded(STUDY, item.header.study)
+        row = rows.setdefault(text["study_instance_uid"], text | _receipt(item))
+        _fill_gaps(row, text)
+        row["last_received_at"] = max(row["last_received_at"], item.received_at)
+    statement = _insert_into(connection, STUDY)
+    changes = _gap_filling(STUDY, statement.excluded, next(iter(rows.values())))
+    changes["last_received_at"] = statement.excluded.last_received_at
+    connection.execute(
+        statement.on_conflict_do_update(index_elements=["study_instance_uid"], set_=changes),
+        # In one order everywhere, so that two processes cannot wait for each other.
+        [rows[uid] for uid in sorted(rows)],
+    )
+    found = connection.execute(
+        select(STUDY.c.study_instance_uid, STUDY.c.id).where(STUDY.c.study_instance_uid.in_(rows))
+    )
+    return {row.study_instance_uid: row.id for row in found}
+
+
+def _receipt(item: Received) -> dict[str, Any]:
+    return {
+        "series_count": 0,
+        "instance_count": 0,
+        "first_received_at": item.received_at,
+        "last_received_at": item.received_at,
+    }
+
+
+def _upsert_series(
+    connection: Connection, items: Iterable[Received], studies: Mapping[str, int]
+) -> dict[tuple[int, str], int]:
+    rows: dict[tuple[int, str], dict[str, Any]] = {}
+    for item in items:
+        study_pk = studies[item.header.study["study_instance_uid"]]
+        text = _with_folded(SERIES, item.header.series)
+        row = rows.setdefault(
+            (study_pk, text["series_instance_uid"]), text | {"study_pk": study_pk, "instance_count": 0}
+        )
+        _fill_gaps(row, text)
+    statement = _insert_into(connection, SERIES)
+    changes = _gap_filling(SERIES, statement.excluded, next(iter(rows.values())))
+    connection.execute(
+        statement.on_conflict_do_update(index_elements=["study_pk", "series_instance_uid"], set_=changes),
+        [rows[key] for key in sorted(rows)],
+    )
+    found = connection.execute(
+        select(SERIES.c.study_pk, SERIES.c.series_instance_uid, SERIES.c.id).where(
+            SERIES.c.study_pk.in_({study_pk for study_pk, _ in rows}),
+            SERIES.c.series_instance_uid.in_({uid for _, uid in rows}),
+        )
+    )
+    return {(study_pk, uid): pk for study_pk, uid, pk in found}
+
+
+def _with_folded(table: Table, text: Mapping[str, str]) -> dict[str, Any]:
+    return dict(text) | {f"{name}_folded": fold(text[name]) for name in FOLDED[table.name]}
+
+
+def _fill_gaps(row: dict[str, Any], text: Mapping[str, Any]) -> None:
+    row.update({column: value for column, value in text.items() if not row[column]})
+
+
+def _gap_filling(table: Table, excluded: Any, row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a later instance changes of an existing row like `row`: it fills empty text, nothing else."""
+    texts = (name for name, value in row.items() if isinstance(value, str))
+    return {name: func.coalesce(func.nullif(table.c[name], literal("")), excluded[name]) for name in texts}
+
+
+def _instance_row(item: Received, studies: Mapping[str, int], series: Mapping[tuple[int, str], int]) -> dict[str, Any]:
+    study_pk = studies[item.header.study["study_instance_uid"]]
+    return dict(item.header.instance) | {
+        "study_pk": study_pk,
+        "series_pk": series[study_pk, item.header.series["series_instance_uid"]],
+        "embedding_state": "pending",
+        "reason": "",
+        "vector_count": 0,
+        **_file_columns(item),
+    }
+
+
+def _file_columns(item: Received) -> dict[str, Any]:
+    return {
+        "transfer_syntax_uid": item.header.transfer_syntax_uid,
+        "file_key": item.file.key,
+        "size_bytes": item.file.size_bytes,
+        "sha256": item.file.sha256,
+        "calling_ae_title": item.calling_ae_title,
+        "received_at": item.received_at,
+    }
+
+
+def _inserted(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> Sequence[Any]:
+    columns = INSTANCE.c
+    return connection.execute(
+        select(columns.id, columns.file_key, columns.received_at, columns.study_pk, columns.series_pk).where(
+            columns.file_key.in_([row["file_key"] for row in rows])
+        )
+    ).all()
+
+
+def _add_to_counts(connection: Connection, own: Sequence[Any]) -> None:
+    by_series: dict[int, int] = {}
+    by_study: dict[int, int] = {}
+    for row in own:
+        by_series[row.series_pk] = by_series.get(row.series_pk, 0) + 1
+        by_study[row.study_pk] = by_study.get(row.study_pk, 0) + 1
+    for table, counts in ((SERIES, by_series), (STUDY, by_study)):
+        for pk in sorted(counts):
+            connection.execute(
+                update(table).where(table.c.id == pk).values(instance_count=table.c.instance_count + counts[pk])
+            )
+    number = select(func.count()).where(SERIES.c.study_pk == STUDY.c.id).scalar_subquery()
+    connection.execute(update(STUDY).where(STUDY.c.id.in_(sorted(by_study))).values(series_count=number))
+
+
+def _insert_others(connection: Connection, items: Sequence[Received], kept: Mapping[str, _Kept]) -> set[str]:
+    """Keep other versions; return the file keys of those that were kept before."""
+    if not items:
+        return set()
+    rows = [_file_columns(item) | {"instance_pk": kept[item.header.instance["sop_instance_uid"]].pk} for item in items]
+    connection.execute(_insert_into(connection, OTHER).on_conflict_do_nothing(), rows)
+    keys = {row["file_key"] for row in rows}
+    present = connection.execute(select(OTHER.c.file_key).where(OTHER.c.file_key.in_(keys))).scalars()
+    return keys - set(present)
+
+
+def _insert_into(connection: Connection, table: Table) -> Any:
+    dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
+    return dialect.insert(table)

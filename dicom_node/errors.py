@@ -1,0 +1,38 @@
+"""The three failures of the node, one for each way a caller reacts, and the few cases with a status of their own.
+
+The words are the index's, so that nothing is lost when an error crosses from there; the borders (`dimse/status.py`,
+`web/`, the task base) translate them once. A message never holds patient data.
+"""
+
+from index_service.errors import Corrupt, Rejected, Unavailable
+
+__all__ = [
+    "Corrupt",
+    "ExampleNotEmbeddable",
+    "ExampleNotIndexed",
+    "ExampleUnknown",
+    "Rejected",
+    "SopClassMismatch",
+    "SpaceUnknown",
+    "Unavailable",
+]
+
+
+class ExampleUnknown(Rejected):
+    """The catalog holds no such example: an answer without rows."""
+
+
+class ExampleNotIndexed(Unavailable):
+    """The example is stored, its vectors are not in the index yet (SIMILARITY.md C001)."""
+
+
+class SpaceUnknown(Rejected):
+    """The named vector space does not exist (C002)."""
+
+
+class ExampleNotEmbeddable(Rejected):
+    """The example has nothing to embed, or could not be decoded (C003)."""
+
+
+class SopClassMismatch(Rejected):
+    """The data set is of another SOP class than its sender says (PS3.4 B.2.3: A900)."""
