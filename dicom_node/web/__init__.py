@@ -1,0 +1,1 @@
+"""The HTTP edge: health, metrics, status, similarity for scripts, pages. The only door to FastAPI."""
