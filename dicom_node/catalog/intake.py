@@ -5,14 +5,16 @@ its size, and two processes that store the first objects of one study at once en
 bytes under a SOP Instance UID stay; equal bytes again add nothing; other bytes are kept as another version.
 """
 
+import functools
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Connection, Table, func, literal, select, update
+from sqlalchemy import Connection, Table, bindparam, func, literal, select, update
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlmodel import SQLModel
+from sqlmodel import AutoString, SQLModel
 
 from dicom_node.archive import StoredFile
 from dicom_node.catalog.models import Instance, OtherVersion, OutboxEntry, Queue, Series, Study
@@ -47,8 +49,12 @@ class Received:
 
 
 def fold(name: str) -> str:
-    """Return a person name as it is compared: without case, PS3.4 C.2.2.2.1."""
-    return name.casefold()
+    """Return person names as they are compared: without case (PS3.4 C.2.2.2.1), without empty parts at the end."""
+    folded = unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
+    return "\\".join(
+        "=".join(group.strip(" ").rstrip("^ ") for group in value.split("=")).rstrip("=")
+        for value in folded.split("\\")
+    )
 
 
 def record(connection: Connection, batch: Sequence[Received]) -> list[Outcome]:
@@ -98,7 +104,7 @@ def _insert(connection: Connection, items: Sequence[Received]) -> None:
     studies = _upsert_studies(connection, items)
     series = _upsert_series(connection, items, studies)
     rows = [_instance_row(item, studies, series) for item in items]
-    connection.execute(_insert_into(connection, INSTANCE).on_conflict_do_nothing(), rows)
+    connection.execute(_insert_new(connection.dialect.name, INSTANCE), rows)
     own = _inserted(connection, rows)
     if own:
         queues = {item.file.key: item.queue.value for item in items}
@@ -126,14 +132,8 @@ def _upsert_studies(connection: Connection, items: Iterable[Received]) -> dict[s
         row = rows.setdefault(text["study_instance_uid"], text | _receipt(item))
         _fill_gaps(row, text)
         row["last_received_at"] = max(row["last_received_at"], item.received_at)
-    statement = _insert_into(connection, STUDY)
-    changes = _gap_filling(STUDY, statement.excluded, next(iter(rows.values())))
-    changes["last_received_at"] = statement.excluded.last_received_at
-    connection.execute(
-        statement.on_conflict_do_update(index_elements=["study_instance_uid"], set_=changes),
-        # In one order everywhere, so that two processes cannot wait for each other.
-        [rows[uid] for uid in sorted(rows)],
-    )
+    # In one order everywhere, so that two processes cannot wait for each other.
+    connection.execute(_upsert_study(connection.dialect.name), [rows[uid] for uid in sorted(rows)])
     found = connection.execute(
         select(STUDY.c.study_instance_uid, STUDY.c.id).where(STUDY.c.study_instance_uid.in_(rows))
     )
@@ -160,12 +160,7 @@ def _upsert_series(
             (study_pk, text["series_instance_uid"]), text | {"study_pk": study_pk, "instance_count": 0}
         )
         _fill_gaps(row, text)
-    statement = _insert_into(connection, SERIES)
-    changes = _gap_filling(SERIES, statement.excluded, next(iter(rows.values())))
-    connection.execute(
-        statement.on_conflict_do_update(index_elements=["study_pk", "series_instance_uid"], set_=changes),
-        [rows[key] for key in sorted(rows)],
-    )
+    connection.execute(_upsert_one_series(connection.dialect.name), [rows[key] for key in sorted(rows)])
     found = connection.execute(
         select(SERIES.c.study_pk, SERIES.c.series_instance_uid, SERIES.c.id).where(
             SERIES.c.study_pk.in_({study_pk for study_pk, _ in rows}),
@@ -183,9 +178,40 @@ def _fill_gaps(row: dict[str, Any], text: Mapping[str, Any]) -> None:
     row.update({column: value for column, value in text.items() if not row[column]})
 
 
-def _gap_filling(table: Table, excluded: Any, row: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what a later instance changes of an existing row like `row`: it fills empty text, nothing else."""
-    texts = (name for name, value in row.items() if isinstance(value, str))
+@functools.cache
+def _upsert_study(dialect: str) -> Any:
+    """Return the statement, built once: building costs as much as running it."""
+    statement = _insert_into(dialect, STUDY)
+    changes = _gap_filling(STUDY, statement.excluded) | {"last_received_at": statement.excluded.last_received_at}
+    return statement.on_conflict_do_update(index_elements=["study_instance_uid"], set_=changes)
+
+
+@functools.cache
+def _upsert_one_series(dialect: str) -> Any:
+    statement = _insert_into(dialect, SERIES)
+    return statement.on_conflict_do_update(
+        index_elements=["study_pk", "series_instance_uid"], set_=_gap_filling(SERIES, statement.excluded)
+    )
+
+
+@functools.cache
+def _insert_new(dialect: str, table: Table) -> Any:
+    return _insert_into(dialect, table).on_conflict_do_nothing()
+
+
+@functools.cache
+def _add_to_count(table: Table) -> Any:
+    return (
+        update(table)
+        .where(table.c.id == bindparam("pk"))
+        .values(instance_count=table.c.instance_count + bindparam("added"))
+    )
+
+
+def _gap_filling(table: Table, excluded: Any) -> dict[str, Any]:
+    """Return what a later instance changes of an existing row: it fills empty text, and nothing else."""
+    keys = {"study_instance_uid", "series_instance_uid"}
+    texts = [column.name for column in table.columns if isinstance(column.type, AutoString) and column.name not in keys]
     return {name: func.coalesce(func.nullif(table.c[name], literal("")), excluded[name]) for name in texts}
 
 
@@ -228,10 +254,7 @@ def _add_to_counts(connection: Connection, own: Sequence[Any]) -> None:
         by_series[row.series_pk] = by_series.get(row.series_pk, 0) + 1
         by_study[row.study_pk] = by_study.get(row.study_pk, 0) + 1
     for table, counts in ((SERIES, by_series), (STUDY, by_study)):
-        for pk in sorted(counts):
-            connection.execute(
-                update(table).where(table.c.id == pk).values(instance_count=table.c.instance_count + counts[pk])
-            )
+        connection.execute(_add_to_count(table), [{"pk": pk, "added": counts[pk]} for pk in sorted(counts)])
     number = select(func.count()).where(SERIES.c.study_pk == STUDY.c.id).scalar_subquery()
     connection.execute(update(STUDY).where(STUDY.c.id.in_(sorted(by_study))).values(series_count=number))
 
@@ -241,12 +264,11 @@ def _insert_others(connection: Connection, items: Sequence[Received], kept: Mapp
     if not items:
         return set()
     rows = [_file_columns(item) | {"instance_pk": kept[item.header.instance["sop_instance_uid"]].pk} for item in items]
-    connection.execute(_insert_into(connection, OTHER).on_conflict_do_nothing(), rows)
+    connection.execute(_insert_new(connection.dialect.name, OTHER), rows)
     keys = {row["file_key"] for row in rows}
     present = connection.execute(select(OTHER.c.file_key).where(OTHER.c.file_key.in_(keys))).scalars()
     return keys - set(present)
 
 
-def _insert_into(connection: Connection, table: Table) -> Any:
-    dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
-    return dialect.insert(table)
+def _insert_into(dialect: str, table: Table) -> Any:
+    return (sqlite if dialect == "sqlite" else postgresql).insert(table)
