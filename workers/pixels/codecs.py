@@ -58,7 +58,11 @@ def native_dtype(description: PixelDescription, order: str) -> np.dtype[Any]:
     return np.dtype(f"{order}{kind}{max(1, description.bits_allocated // 8)}")
 
 
-def _jpeg(code_stream: bytes, _: PixelDescription) -> Samples:
+def _jpeg(code_stream: bytes, description: PixelDescription) -> Samples:
+    """Decode, undoing the colour transform: by the stream's own markers, without any by Photometric Interpretation."""
+    is_marked = b"\xff\xe0\x00\x10JFIF" in code_stream[:1024] or b"\xff\xee\x00\x0eAdobe" in code_stream[:1024]
+    if description.photometric == "RGB" and description.samples == 3 and not is_marked:
+        return imagecodecs.jpeg8_decode(code_stream, colorspace="RGB", outcolorspace="RGB")
     return imagecodecs.jpeg8_decode(code_stream)
 
 

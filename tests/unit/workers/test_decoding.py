@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -14,7 +15,7 @@ import numpy as np
 import psutil
 import pytest
 
-from tests.pictures import quadrants, write_picture
+from tests.pictures import DEFLATED, quadrants, write_picture
 from workers.decoding import Decoder, DecoderLimits
 from workers.errors import Rejected, Unavailable
 from workers.pixels.reader import read_frames
@@ -133,6 +134,18 @@ def test_job_that_asks_for_too_much_memory_is_rejected(tmp_path: Path, picture: 
     with Decoder(DecoderLimits(memory_bytes=64 << 20)) as decoder:
         assert code_of(decoder, small) == "decoder_memory"
         assert decoder.frames(picture).frame_numbers == (1,)
+
+
+def test_deflated_bomb_is_too_large(decoder: Decoder, tmp_path: Path) -> None:
+    # One gigabyte of zeros in one megabyte.
+    path = write_picture(tmp_path / "bomb.dcm", quadrants(0, 1, 2, 3), transfer_syntax=DEFLATED)
+    packer = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+    zeros = bytes(1 << 20)
+    data = path.read_bytes()
+    head = data[: data.index(DEFLATED.encode()) + len(DEFLATED)]
+    path.write_bytes(head + b"".join(packer.compress(zeros) for _ in range(1024)) + packer.flush())
+    assert path.stat().st_size < 2 << 20
+    assert code_of(decoder, path) == "too_large"
 
 
 def test_child_that_dies_idle_is_replaced(picture: Path) -> None:

@@ -164,6 +164,23 @@ def test_twelve_bit_jpeg_keeps_twelve_bits(file: Path) -> None:
     assert int(np.abs(stored_values(path).astype(int) - pixels).max()) <= 8
 
 
+@pytest.mark.parametrize(("photometric", "expected"), [("RGB", (200, 100, 50)), ("YBR_FULL", (91, 255, 150))])
+def test_unmarked_colour_jpeg_follows_photometric_interpretation(
+    file: Path, photometric: str, expected: tuple[int, int, int]
+) -> None:
+    colour = np.full((16, 16, 3), (200, 100, 50), "u1")
+    code_stream = imagecodecs.jpeg8_encode(colour, level=100, colorspace="RGB", outcolorspace="RGB")
+    marker = code_stream.index(b"\xff\xee\x00\x0eAdobe")
+    unmarked = code_stream[:marker] + code_stream[marker + 16 :]
+    components = unmarked.index(b"\xff\xc0") + 10  # their identifiers would say RGB too
+    description = describe(colour, samples=3, PhotometricInterpretation=photometric)
+    assert unmarked[components : components + 1] == b"R"
+    for name, number in ((b"R", b"\1"), (b"G", b"\2"), (b"B", b"\3")):
+        unmarked = unmarked.replace(name + b"\x11", number + b"\x11").replace(name + b"\0", number + b"\0")
+    path = write_code_streams(file, description, [unmarked], "1.2.840.10008.1.2.4.50")
+    np.testing.assert_allclose(stored_values(path)[8, 8], expected, atol=3)
+
+
 def test_run_lengths_padded_with_the_start_of_a_run_are_read(file: Path) -> None:
     pixels = gradient("u1", 255)
     path = write_code_streams(file, describe(pixels), [run_lengths(pixels).rstrip(b"\0") + b"\x20"], RLE)
