@@ -101,7 +101,28 @@ ATTRIBUTES: tuple[Attribute, ...] = (
     ),
 )
 
+# What is worked out when asked for: no column of its own. StudyComments is there for similarity's rank and score.
+COMPUTED: tuple[Attribute, ...] = (
+    *_attributes(
+        QueryLevel.PATIENT,
+        ("NumberOfPatientRelatedStudies", "IS", ""),
+        ("NumberOfPatientRelatedSeries", "IS", ""),
+        ("NumberOfPatientRelatedInstances", "IS", ""),
+    ),
+    *_attributes(
+        QueryLevel.STUDY,
+        ("ModalitiesInStudy", "CS", "modality"),
+        ("SOPClassesInStudy", "UI", "sop_class_uid"),
+        ("NumberOfStudyRelatedSeries", "IS", ""),
+        ("NumberOfStudyRelatedInstances", "IS", ""),
+        ("StudyComments", "LT", ""),
+    ),
+    *_attributes(QueryLevel.SERIES, ("NumberOfSeriesRelatedInstances", "IS", "")),
+)
+
 BY_KEYWORD: dict[str, Attribute] = {attribute.keyword: attribute for attribute in ATTRIBUTES}
+
+COMPUTED_BY_KEYWORD: dict[str, Attribute] = {attribute.keyword: attribute for attribute in COMPUTED}
 
 UNIQUE_KEY: dict[QueryLevel, str] = {
     QueryLevel.PATIENT: "PatientID",

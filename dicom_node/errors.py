@@ -11,8 +11,10 @@ __all__ = [
     "ExampleNotEmbeddable",
     "ExampleNotIndexed",
     "ExampleUnknown",
+    "IdentifierMismatch",
     "Rejected",
     "SopClassMismatch",
+    "SopInstanceInvalid",
     "SpaceUnknown",
     "Unavailable",
 ]
@@ -36,3 +38,16 @@ class ExampleNotEmbeddable(Rejected):
 
 class SopClassMismatch(Rejected):
     """The data set is of another SOP class than its sender says (PS3.4 B.2.3: A900)."""
+
+
+class SopInstanceInvalid(Rejected):
+    """What the sender names the instance by is no UID (PS3.7 annex C.5.6: 0117)."""
+
+
+class IdentifierMismatch(Rejected):
+    """A query's Identifier does not fit its SOP class (PS3.4 C.4.1.1.4: A900); `tag` is the offending element."""
+
+    def __init__(self, message: str, tag: int) -> None:
+        """Say what is wrong (without the value) and with which element."""
+        super().__init__(message)
+        self.tag = tag

@@ -16,7 +16,7 @@ from dicom_node.catalog.intake import Outcome, Received
 from dicom_node.catalog.models import Queue
 from dicom_node.catalog.repository import Catalog
 from dicom_node.catalog.writer import GroupCommit
-from dicom_node.errors import Rejected, SopClassMismatch, Unavailable
+from dicom_node.errors import Rejected, SopClassMismatch, SopInstanceInvalid, Unavailable
 from dicom_node.instance import Header, encode_file_meta, is_uid, read_header
 
 logger = logging.getLogger(__name__)
@@ -59,11 +59,12 @@ class Ingest:
         """Start receiving: a spool for the encoded data set. Raises Rejected for impossible UIDs, Unavailable."""
         for name, uid in (
             ("Affected SOP Class UID", claimed.sop_class_uid),
-            ("Affected SOP Instance UID", claimed.sop_instance_uid),
             ("Transfer Syntax UID", claimed.transfer_syntax_uid),
         ):
             if not is_uid(uid):
                 raise Rejected(f"{name} is not a UID")
+        if not is_uid(claimed.sop_instance_uid):
+            raise SopInstanceInvalid("Affected SOP Instance UID is not a UID")
         return self._archive.spool(encode_file_meta(**_meta(claimed)))
 
     def keep(self, spool: Spool, claimed: Claimed, queue: Queue = Queue.ROUTINE) -> Receipt:

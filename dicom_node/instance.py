@@ -30,6 +30,8 @@ IMPLEMENTATION_CLASS_UID = "2.25.211867294357243911763842306125018253611"
 IMPLEMENTATION_VERSION_NAME = "DICOM_NODE_0_1"
 UID_PATTERN = re.compile(r"(?=.{1,64}\Z)[0-9]+(\.[0-9]+)*", re.ASCII)
 TAGS = [Tag(keyword) for keyword in ("SpecificCharacterSet", *(attribute.keyword for attribute in ATTRIBUTES))]
+# PS3.5 A.5, and JPIP with deflate: A.7 and A.9.
+DEFLATED = frozenset({DeflatedExplicitVRLittleEndian, "1.2.840.10008.1.2.4.95", "1.2.840.10008.1.2.4.205"})
 LAST_GROUP = max(tag.group for tag in TAGS)
 MAXIMUM_VALUE_BYTES = 65_536
 MAXIMUM_VALUE_CHARACTERS = 1024
@@ -115,7 +117,7 @@ def _check_uids(header: Header) -> None:
 
 def _parse(file: BinaryIO, transfer_syntax: UID, limit_bytes: int) -> Dataset:
     try:
-        if transfer_syntax == DeflatedExplicitVRLittleEndian:
+        if transfer_syntax in DEFLATED:
             file = BytesIO(_inflate(file, limit_bytes))
         return read_dataset(
             file,

@@ -1,0 +1,1 @@
+"""One module per DIMSE service: translate between its messages and a use case, nothing else."""
