@@ -154,6 +154,8 @@ def _referenced(path: Path) -> list[list[str]]:
         if directory.file_meta.get("MediaStorageSOPClassUID") != MediaStorageDirectoryStorage:
             raise Rejected("not a DICOMDIR")
         file_ids = [record.get("ReferencedFileID") for record in directory.get("DirectoryRecordSequence", [])]
+        if not any(file_ids):
+            raise Rejected("the DICOMDIR names no file")
         return [_components(file_id) for file_id in file_ids if file_id]
     except (Rejected, OSError):
         raise

@@ -87,7 +87,7 @@ def _read(file: BinaryIO, has_prefix: bool) -> Contents:
         data_set_offset=offset,
         has_meta=has_prefix and all(meta.get(keyword) for keyword in NEEDED_META),
     )
-    _check(contents, bare=not meta)
+    _check(contents, has_prefix)
     return contents
 
 
@@ -114,11 +114,11 @@ def _read_identity(file: BinaryIO, syntax: UID) -> Dataset:
     )
 
 
-def _check(contents: Contents, bare: bool) -> None:
+def _check(contents: Contents, has_prefix: bool) -> None:
     for name, uid in (
         ("SOP Class UID", contents.sop_class_uid),
         ("SOP Instance UID", contents.sop_instance_uid),
         ("Transfer Syntax UID", contents.transfer_syntax_uid),
     ):
         if not is_uid(uid):
-            raise NotAnInstance("not a DICOM file") if bare else Rejected(f"{name} is absent or not a UID")
+            raise Rejected(f"{name} is absent or not a UID") if has_prefix else NotAnInstance("not a DICOM file")

@@ -34,7 +34,7 @@ def make_identifier(keys: Iterable[str]) -> Dataset:
 def _tag(name: str) -> BaseTag:
     if match := NUMBER.fullmatch(name):
         return Tag(int(match[1], 16), int(match[2], 16))
-    tag = tag_for_keyword(name)
+    tag = tag_for_keyword(name) if name else None  # retired elements have an empty keyword
     if tag is None:
         raise Rejected(f"no DICOM keyword or tag: {name}")
     return Tag(tag)

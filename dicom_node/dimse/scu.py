@@ -4,6 +4,7 @@ The rule: a file's data set goes out as it lies on the disk, in its own transfer
 A peer that does not answer, rejects the association or aborts it is Unavailable.
 """
 
+import re
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -31,6 +32,8 @@ VERIFICATION = "1.2.840.10008.1.1"
 MAXIMUM_CONTEXTS = 128
 MAXIMUM_PDU_BYTES = 131_072
 PENDING = (0xFF00, 0xFF01)
+ENDED = "the peer ended the association"
+AE_TITLE = re.compile(r"[\x20-\x5b\x5d-\x7e]{1,16}")
 MODELS: Mapping[str, str] = {
     "patient": "1.2.840.10008.5.1.4.1.2.1.1",
     "study": "1.2.840.10008.5.1.4.1.2.2.1",
@@ -73,7 +76,10 @@ def echo(peer: Peer) -> int:
 
 
 def store(peer: Peer, paths: Iterable[Path]) -> Iterator[Sent]:
-    """Send files, in order, and yield what became of each. Raises Unavailable when the peer goes away."""
+    """Send files and yield what became of each; those that cannot be sent come before the ones they stand among.
+
+    Files are looked at first, as the association proposes what they hold. Raises Unavailable when the peer goes away.
+    """
     batch: list[tuple[Path, Contents]] = []
     contexts: dict[tuple[str, str], PresentationContext] = {}
     for path in paths:
@@ -124,10 +130,13 @@ def _store_batch(
         while left:
             with _association(peer, contexts) as association:
                 taken = {(each.abstract_syntax, each.transfer_syntax[0]) for each in association.accepted_contexts}
-                while left and association.is_established:
+                ended = False
+                while left and not ended:
                     path, contents = left.popleft()
                     kind = (contents.sop_class_uid, contents.transfer_syntax_uid)
-                    yield _send(association, path) if kind in taken else _not_taken(peer, path)
+                    sent = _send(association, path) if kind in taken else _not_taken(peer, path)
+                    ended = sent.reason == ENDED
+                    yield sent
     except NotNegotiated:
         yield from (_not_taken(peer, path) for path, _ in left)
 
@@ -143,7 +152,7 @@ def _send(association: Association, path: Path) -> Sent:
     except (AttributeError, ValueError):
         return Sent(path, None, "the file meta information does not match the data set")
     except (RuntimeError, Unavailable):  # RuntimeError: the association ended between two files
-        return Sent(path, None, "the peer ended the association")
+        return Sent(path, None, ENDED)
 
 
 def _status(response: Dataset) -> int:
@@ -170,15 +179,14 @@ def _association(peer: Peer, contexts: list[PresentationContext]) -> Iterator[As
 
 
 def _associate(peer: Peer, contexts: list[PresentationContext]) -> Any:
-    try:
-        entity = AE(peer.calling)
-        entity.implementation_class_uid = IMPLEMENTATION_CLASS_UID
-        entity.implementation_version_name = IMPLEMENTATION_VERSION_NAME
-        entity.acse_timeout = entity.dimse_timeout = entity.network_timeout = peer.timeout_s
-        entity.connection_timeout = peer.timeout_s
-        return entity.associate(peer.host, peer.port, contexts, ae_title=peer.called, max_pdu=MAXIMUM_PDU_BYTES)
-    except ValueError as error:  # an AE title of no or more than 16 characters
-        raise Rejected(str(error)) from error
+    if not (AE_TITLE.fullmatch(peer.calling) and AE_TITLE.fullmatch(peer.called)):
+        raise Rejected("an AE title has 1 to 16 ASCII characters without backslash")
+    entity = AE(peer.calling)
+    entity.implementation_class_uid = IMPLEMENTATION_CLASS_UID
+    entity.implementation_version_name = IMPLEMENTATION_VERSION_NAME
+    entity.acse_timeout = entity.dimse_timeout = entity.network_timeout = peer.timeout_s
+    entity.connection_timeout = peer.timeout_s
+    return entity.associate(peer.host, peer.port, contexts, ae_title=peer.called, max_pdu=MAXIMUM_PDU_BYTES)
 
 
 def _failure(peer: Peer, association: Any) -> Exception:
