@@ -11,8 +11,8 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 
-from index_service.errors import Unavailable
-from index_service.log import LogWriter, entry_bytes
+from index_service.errors import Rejected, Unavailable
+from index_service.log import LONGEST_PAYLOAD_BYTES, LogWriter, entry_bytes
 from index_service.operations import Operation, encode
 
 _logger = logging.getLogger(__name__)
@@ -61,8 +61,11 @@ class Committer:
         self._thread.start()
 
     def submit(self, operation: Operation) -> int:
-        """Log, sync and apply an operation; return what applying it gave. Raise Unavailable when it cannot be kept."""
-        write = _Write(*encode(operation), operation, Future())
+        """Log, sync and apply an operation; return what applying it gave. Raise Unavailable when it is not kept."""
+        kind, payload = encode(operation)
+        if len(payload) > LONGEST_PAYLOAD_BYTES:
+            raise Rejected(f"a write of {len(payload)} bytes does not fit one entry of the log")
+        write = _Write(kind, payload, operation, Future())
         with self._submitting:
             if self._closed or self._failed:
                 raise Unavailable("the shard takes no more writes")

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from index_service.errors import Corrupt, Rejected
+from index_service.errors import Corrupt
 
 LOG_MAGIC = b"DNIXLOG\n"
 SNAPSHOT_MAGIC = b"DNIXSNP\n"
@@ -28,7 +28,7 @@ _FILE_HEADER = struct.Struct("<8sII")
 _ENTRY_HEADER = struct.Struct("<4sIQB3xI")
 _ENTRY_TAIL = struct.Struct("<I4s")
 _MARK, _END_MARK = b"ENT1", b"1TNE"
-_LONGEST_PAYLOAD = 2**31 - 1
+LONGEST_PAYLOAD_BYTES = 2**31 - 1
 _BLOCK_BYTES = 2**20
 
 FILE_HEADER_BYTES = _FILE_HEADER.size
@@ -60,9 +60,7 @@ def file_header(magic: bytes) -> bytes:
 
 
 def entry_bytes(sequence: int, kind: int, payload: bytes) -> bytes:
-    """Return one entry."""
-    if len(payload) > _LONGEST_PAYLOAD:
-        raise Rejected(f"an operation of {len(payload)} bytes does not fit one entry")
+    """Return one entry; the payload has at most LONGEST_PAYLOAD_BYTES."""
     head = _ENTRY_HEADER.pack(_MARK, len(payload), sequence, kind, 0)[:-4]
     return b"".join(
         (head, zlib.crc32(head).to_bytes(4, "little"), payload, _ENTRY_TAIL.pack(zlib.crc32(payload), _END_MARK))

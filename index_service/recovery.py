@@ -61,7 +61,7 @@ def replay(folder: Path, manifest: Manifest, apply: Callable[[Operation], object
     if manifest.snapshot_sequence:
         path = snapshot_path(folder, manifest.snapshot_sequence)
         for operation in read_snapshot(path, manifest.snapshot_bytes):
-            apply(operation)
+            _apply(operation, apply, path)
     remove_superseded(folder, manifest)
     return _replay_logs(folder, manifest.snapshot_sequence, apply)
 
@@ -78,7 +78,7 @@ def _replay_logs(folder: Path, done: int, apply: Callable[[Operation], object]) 
             for entry in read_entries(path, LOG_MAGIC, first):
                 sequence = entry.sequence
                 if sequence > done:
-                    apply(decode(entry.kind, entry.payload))
+                    _apply(decode(entry.kind, entry.payload), apply, path)
         except TornTail as error:
             if path != found[-1][1]:
                 raise Corrupt(f"{path.name} stops short, and another log follows it") from error
@@ -86,6 +86,13 @@ def _replay_logs(folder: Path, done: int, apply: Callable[[Operation], object]) 
     if sequence < done:
         raise Corrupt(f"the logs end at number {sequence}, before the snapshot's {done}")
     return sequence, found[-1][1]
+
+
+def _apply(operation: Operation, apply: Callable[[Operation], object], path: Path) -> None:
+    try:
+        apply(operation)
+    except Rejected as error:
+        raise Corrupt(f"{path.name} holds an operation that cannot be applied") from error
 
 
 def _cut(path: Path, end: int) -> None:

@@ -35,7 +35,9 @@ def search(table: Table, engine: Engine, query: Query, parts: Sequence[ExamplePa
     """Return the k neighbors of `parts` (unit length) nearest by the ranking, out of about `candidates` candidates."""
     selected = table.selected(query.filter)
     searched = len(_distinct(table.group_of_record[selected]))
-    allowed = [selected & table.having(_comparable_values(query, part)) for part in parts]
+    comparable = [tuple((name, part.attributes.get(name)) for name in query.comparable) for part in parts]
+    masks = {values: selected & table.having(values) for values in set(comparable)}
+    allowed = [masks[values] for values in comparable]
     any_allowed = np.logical_or.reduce(allowed)
     if not any_allowed.any():
         return Found((), searched)
@@ -47,10 +49,6 @@ def search(table: Table, engine: Engine, query: Query, parts: Sequence[ExamplePa
 
 def _near_enough(neighbor: Neighbor, query: Query) -> bool:
     return query.minimum_score is None or round(1 - neighbor.distance, DISTANCE_DECIMALS) >= query.minimum_score
-
-
-def _comparable_values(query: Query, part: ExamplePart) -> dict[str, str | None]:
-    return {name: part.attributes.get(name) for name in query.comparable}
 
 
 def _target_of_record(table: Table, query: Query) -> Ordinals:

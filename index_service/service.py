@@ -31,6 +31,7 @@ _CHILD_STOP_S = 3.0
 def run_router(settings: IndexSettings, stop: threading.Event) -> None:
     """Serve the whole index until `stop` is set: own the folder, keep the shards running, answer."""
     lock = FolderLock(settings.data_dir, settings.lock_timeout_s)
+    _prepare_run_dir(settings.run_dir)
     children = [] if settings.shard_addresses else _start_children(settings)
     try:
         _serve_router(settings, stop)
@@ -43,7 +44,6 @@ def run_router(settings: IndexSettings, stop: threading.Event) -> None:
 
 
 def _start_children(settings: IndexSettings) -> list[Child]:
-    _prepare_run_dir(settings.run_dir)
     children = [
         Child(
             number,
@@ -110,7 +110,7 @@ def _start_metrics(settings: IndexSettings, router: Router) -> Callable[[], None
 
 def run_shard(settings: IndexSettings, number: int, address: str, stop: threading.Event) -> None:
     """Serve one shard until `stop` is set, or until it can no longer trust its log: then raise Unavailable."""
-    _prepare_socket_dir(address)
+    _prepare_run_dir(settings.run_dir)
     failed = threading.Event()
 
     def give_up() -> None:
@@ -132,11 +132,6 @@ def _serve(index: Router | Shard, address: str, settings: IndexSettings, stop: t
     _logger.info("serving at %s", address)
     stop.wait()
     server.stop(_GRACE_S)
-
-
-def _prepare_socket_dir(address: str) -> None:
-    if address.startswith("unix:"):
-        _prepare_run_dir(Path(address.removeprefix("unix:")).parent)
 
 
 def _prepare_run_dir(folder: Path) -> None:

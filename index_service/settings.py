@@ -23,7 +23,8 @@ class IndexSettings(BaseModel):
     # --- where ---------------------------------------------------------------------------------------------------
     # Folder of the index: one folder a shard, the lock, and the sockets in `run`.
     data_dir: Path = Path("data/index")
-    # Address the router listens on: "host:port" or "unix:/path"; empty: a unix socket in the run folder.
+    # Address the router listens on: "host:port" or "unix:/path"; empty: a unix socket in the run folder, for this user
+    # alone. Whoever reaches the address can read and change everything: a port belongs on a network of the node's own.
     listen: str = ""
     # Shards to spawn on this machine; fixed for a data folder, since groups are spread by it.
     shards: int = Field(default=2, ge=1, le=256)

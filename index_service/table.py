@@ -266,10 +266,10 @@ class Table:
             mask &= ~self._in_groups(filter_.excluded_groups)
         return mask
 
-    def having(self, attributes: dict[str, str | None]) -> Mask:
-        """Return which records have exactly these values; None stands for having none."""
+    def having(self, values: Iterable[tuple[str, str | None]]) -> Mask:
+        """Return which records have exactly these attributes and values; None stands for not having it."""
         mask = np.ones(len(self._records), np.bool_)
-        for name, value in attributes.items():
+        for name, value in values:
             mask &= self._attributes.equal(name, value)
         return mask
 

@@ -261,6 +261,6 @@ def _floats(vectors: Vectors) -> bytes:
 
 
 def _rows(data: bytes, count: int) -> Vectors:
-    if count == 0 or len(data) % (4 * count):
+    if not data or count == 0 or len(data) % (4 * count):
         raise Rejected(f"{len(data)} bytes are not {count} vectors of float32")
     return np.frombuffer(data, dtype=_LITTLE_ENDIAN).reshape(count, -1)
