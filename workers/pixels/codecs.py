@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from pydicom import uid
 
 from workers.errors import Rejected
+from workers.pixels.code_stream import check_coded_size
 from workers.pixels.description import PixelDescription
 
 Samples = NDArray[Any]
@@ -39,11 +40,12 @@ GIVES_RGB = frozenset([*_JPEG, *_JPEG_XL])
 def decode_frame(transfer_syntax: str, code_stream: bytes, description: PixelDescription) -> Samples:
     """Decode one frame to [rows, columns] or [rows, columns, samples], in the code stream's own integer type.
 
-    Raises Rejected(undecodable) when there is no decoder for the syntax or the stream is damaged.
+    Raises Rejected(undecodable) when there is no decoder for the syntax, or the stream is damaged or of another size.
     """
     decoder = _DECODERS.get(transfer_syntax)
     if decoder is None:
         raise Rejected("undecodable", f"decode transfer syntax {transfer_syntax[:64]}: no decoder")
+    check_coded_size(code_stream, description.rows, description.columns)
     try:
         return decoder(code_stream, description)
     except (MemoryError, Rejected):
@@ -67,7 +69,8 @@ def _jpeg(code_stream: bytes, description: PixelDescription) -> Samples:
 
 
 def _jpeg_ls(code_stream: bytes, _: PixelDescription) -> Samples:
-    return imagecodecs.jpegls_decode(code_stream)
+    # CharLS takes seconds to find that a stream has no end; given one, it fails at once.
+    return imagecodecs.jpegls_decode(code_stream + b"\xff\xd9")
 
 
 def _jpeg_2000(code_stream: bytes, _: PixelDescription) -> Samples:

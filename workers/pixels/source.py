@@ -4,7 +4,9 @@ Called by `reader`. The rule: memory stays bounded by the header's size, however
 data set must be inflated whole, up to `MAXIMUM_INFLATED_BYTES` (one megabyte of deflated zeros holds a gigabyte).
 """
 
+import errno
 import io
+import os
 import struct
 import zlib
 from collections.abc import Callable, Iterator
@@ -30,6 +32,8 @@ _PIXEL_KEYWORDS = {0x7FE00010: "PixelData", 0x7FE00008: "FloatPixelData", 0x7FE0
 _MAXIMUM_ELEMENT_BYTES = 64 << 20
 _PIXEL_VRS = (b"OB", b"OW", b"OF", b"OD", b"UN")
 _CHUNK_BYTES = 1 << 20
+# pydicom raises an OSError without a number at an early end; a seek to nowhere is the fault of what was read, too.
+_ERRORS_OF_THE_BYTES = (None, errno.EINVAL)
 
 _Until = Callable[[BaseTag, str | None, int], bool]
 
@@ -58,6 +62,20 @@ class Source:
     pixels: PixelElement | None
 
 
+class _BoundedReader(io.BufferedReader):
+    """A file that allocates for what is there, not for the length it is asked for."""
+
+    def __init__(self, raw: io.FileIO) -> None:
+        super().__init__(raw)
+        self._size_bytes = os.fstat(raw.fileno()).st_size
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """Read up to `size` bytes."""
+        if size is not None and size > _CHUNK_BYTES:
+            size = min(size, max(0, self._size_bytes - self.tell()))
+        return super().read(size)
+
+
 @contextmanager
 def open_source(path: Path) -> Iterator[Source]:
     """Open the file and parse its header.
@@ -66,11 +84,12 @@ def open_source(path: Path) -> Iterator[Source]:
     when a deflated one inflates beyond the bound.
     """
     try:
-        stream = path.open("rb")
+        with _BoundedReader(path.open("rb", buffering=0)) as stream:
+            yield _parse(stream)
     except OSError as error:
-        raise Unavailable(f"open a stored instance: {error.strerror}") from error
-    with stream:
-        yield _parse(stream)
+        if error.errno in _ERRORS_OF_THE_BYTES:
+            raise Rejected("unreadable", "parse a data set: it ends within an element") from error
+        raise Unavailable(f"read a stored instance: {error.strerror}") from error
 
 
 def _parse(stream: BinaryIO) -> Source:

@@ -95,6 +95,17 @@ def test_element_that_claims_gigabytes_is_stepped_over(file: Path) -> None:
     tracemalloc.stop()
 
 
+def test_element_in_a_sequence_that_claims_gigabytes_allocates_nothing(file: Path) -> None:
+    write(file, describe(PICTURE))
+    sequence = bytes.fromhex("08001011") + b"SQ\0\0" + b"\xff" * 4 + bytes.fromhex("feff00e0") + b"\xff" * 4
+    with file.open("ab") as stream:
+        stream.write(sequence + bytes.fromhex("08005011") + b"UN\0\0" + (3 << 30).to_bytes(4, "little"))
+    tracemalloc.start()
+    assert code_of(file) in ("no_pixel_data", "unreadable")
+    assert tracemalloc.get_traced_memory()[1] < 16 << 20
+    tracemalloc.stop()
+
+
 def test_deep_nesting_ends_in_a_rejection(file: Path) -> None:
     nested = item(PatientComments="deep")
     for _ in range(150):
