@@ -1,6 +1,6 @@
 """`python -m index_service`: the whole index, or with `shard N` one shard of it.
 
-Exit status: 0 ended by SIGTERM or SIGINT, 64 refused settings or folder, 65 damaged data, 75 try again later.
+Exit status 0: ended by SIGTERM or SIGINT; else one of `ExitStatus`.
 """
 
 import argparse
@@ -12,13 +12,10 @@ from collections.abc import Sequence
 
 from pydantic import ValidationError
 
-from index_service.children import end_with_parent
+from index_service.children import ExitStatus, end_with_parent
 from index_service.errors import Corrupt, Rejected, Unavailable
 from index_service.service import run_router, run_shard
 from index_service.settings import IndexSettings
-
-# Numbers as in sysexits.h.
-_USAGE, _DATA, _TRY_AGAIN = 64, 65, 75
 
 # Python hands the interpreter over every 5 ms; under ingest a search waited that long several times (measured: the
 # slowest of a hundred searches took 4.5 ms, and 0.8 ms with this).
@@ -40,11 +37,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         _run(options, stop)
     except (Rejected, ValidationError) as error:
-        return _ended(error, _USAGE)
+        return _ended(error, ExitStatus.REJECTED)
     except Corrupt as error:
-        return _ended(error, _DATA)
+        return _ended(error, ExitStatus.CORRUPT)
     except Unavailable as error:
-        return _ended(error, _TRY_AGAIN)
+        return _ended(error, ExitStatus.UNAVAILABLE)
     return 0
 
 
@@ -56,7 +53,7 @@ def _run(options: argparse.Namespace, stop: threading.Event) -> None:
         run_router(settings, stop)
 
 
-def _ended(error: Exception, status: int) -> int:
+def _ended(error: Exception, status: ExitStatus) -> int:
     _logger.error("%s: %s", type(error).__name__, error)
     return status
 
@@ -64,7 +61,9 @@ def _ended(error: Exception, status: int) -> int:
 def _parser() -> argparse.ArgumentParser:
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument("--config-json", default="{}", help="settings as JSON, see index_service/settings.py")
-    common.add_argument("--parent-pid", type=int, help="process to end with, however it ends")
+    common.add_argument(
+        "--parent-pid", type=int, help="parent to end with, however it ends; its starting thread has to last"
+    )
     parser = argparse.ArgumentParser(prog="python -m index_service", description="The sharded vector index.")
     roles = parser.add_subparsers(dest="role", required=True)
     roles.add_parser("router", parents=[common], help="the whole index: the router, and its shards as children")

@@ -11,10 +11,20 @@ import subprocess
 import threading
 import time
 from collections.abc import Sequence
+from enum import IntEnum
 
 from index_service.metrics import SHARD_RESTARTS
 
 _logger = logging.getLogger(__name__)
+
+
+class ExitStatus(IntEnum):
+    """How a process of the index ends when it was not told to; numbers as in sysexits.h."""
+
+    REJECTED = 64  # wrong settings, or a folder of another shard
+    CORRUPT = 65
+    UNAVAILABLE = 75
+
 
 _PR_SET_PDEATHSIG = 1  # prctl(2)
 # A process that lived so long was well: its next end is a new case, with the shortest pause.
@@ -24,7 +34,10 @@ _ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THR
 
 
 def end_with_parent(parent_pid: int) -> None:
-    """Have the kernel kill this process when `parent_pid`, its parent, ends; end now when that has happened already."""
+    """Have the kernel kill this process when `parent_pid`, its parent, ends; end now when that has happened already.
+
+    To the kernel the parent is the thread that started this process: it has to live as long as this process shall.
+    """
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL) != 0:
         raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG) failed")
@@ -41,9 +54,10 @@ class Child:
         self._delay_s = delay_s
         self._delay_max_s = delay_max_s
         self._process: subprocess.Popen[bytes] | None = None
+        self._status: int | None = None
         self._spawning = threading.Lock()
         self._stopping = threading.Event()
-        # The kernel's "parent ended" means the thread that spawned: this one lives as long as it supervises.
+        # The thread that starts the processes and lives as long as they shall, see `end_with_parent`.
         self._thread = threading.Thread(target=self._supervise, name=f"shard-{number}", daemon=True)
 
     def start(self) -> None:
@@ -67,15 +81,15 @@ class Child:
         self._thread.join()
 
     @property
-    def pid(self) -> int | None:
-        """Process id of the shard, None before the first start."""
-        return self._process.pid if self._process is not None else None
+    def refuses(self) -> bool:
+        """Whether the process last ended for a reason that a new start will not mend."""
+        return self._status in (ExitStatus.REJECTED, ExitStatus.CORRUPT)
 
     def _supervise(self) -> None:
         delay_s = self._delay_s
         while (process := self._spawn()) is not None:
             started = time.monotonic()
-            status = process.wait()
+            self._status = status = process.wait()
             if self._stopping.is_set():
                 return
             if time.monotonic() - started > _WELL_AFTER_S:

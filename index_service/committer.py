@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 
-from index_service.errors import Rejected, Unavailable
+from index_service.errors import Rejected, Unavailable, place_of
 from index_service.log import LONGEST_PAYLOAD_BYTES, LogWriter, entry_bytes
 from index_service.operations import Operation, encode
 
@@ -141,6 +141,6 @@ class Committer:
 
     def _fail(self, error: Exception) -> None:
         if not self._failed:
-            _logger.error("the shard takes no more writes: %s", error, exc_info=error)
+            _logger.error("the shard takes no more writes: %s", place_of(error))
             self._failed = True
             self._on_failure()

@@ -82,8 +82,8 @@ class Query:
     """What is asked: exactly one of `example`, `vectors` (float32[n, d], taken as one part) and `parts` is given.
 
     `comparable` names attributes that must be equal between a part of the example and the part it is compared with
-    (a CT series is compared with CT series only). `level` says what a neighbor is; `k` how many at most (1 to 1000).
-    `exact` compares with every candidate instead of the most promising ones.
+    (a CT series is compared with CT series only); what has nothing comparable is no neighbor. `level` says what a
+    neighbor is; `k` how many at most (1 to 1000). `exact` compares with every candidate instead of the most promising.
     """
 
     space: str

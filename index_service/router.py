@@ -39,6 +39,7 @@ class Router:
     def __init__(self, shards: Sequence[VectorIndex], settings: IndexSettings) -> None:
         self._shards = tuple(shards)
         self._settings = settings
+        self._missing: set[int] = set()  # shards that did not answer when last asked, so that each is told once
         # Room for every request at every shard at once, so that one slow shard cannot hold up questions to the others.
         self._threads = ThreadPoolExecutor(len(self._shards) * settings.threads, thread_name_prefix="router")
 
@@ -135,17 +136,26 @@ class Router:
     def _answers(self, call: _Call[_T]) -> dict[int, _T]:
         """Ask every shard; return the answers given in time, by number. Rejected by one is Rejected."""
         futures = self._start(dict.fromkeys(range(len(self._shards)), call))
-        done, _ = wait(futures.values(), self._settings.search_timeout_s)
+        wait(futures.values(), self._settings.search_timeout_s)
         answers = {}
         for number, future in futures.items():
-            if future not in done:
-                _logger.warning("shard %d did not answer in time", number)
-                continue
             try:
-                answers[number] = future.result()
-            except (Unavailable, Corrupt) as error:
-                _logger.warning("shard %d does not answer: %s", number, error)
+                answers[number] = future.result(0)
+            except (Unavailable, Corrupt, TimeoutError) as error:
+                self._note_missing(number, str(error) or "no answer in time")
+            else:
+                self._note_answered(number)
         return answers
+
+    def _note_missing(self, number: int, reason: str) -> None:
+        if number not in self._missing:
+            self._missing.add(number)
+            _logger.warning("shard %d is missing in the answers: %s", number, reason)
+
+    def _note_answered(self, number: int) -> None:
+        if number in self._missing:
+            self._missing.discard(number)
+            _logger.info("shard %d answers again", number)
 
     def _start(self, calls: Mapping[int, _Call[_T]]) -> dict[int, Future[_T]]:
         return {number: self._threads.submit(call, self._shards[number]) for number, call in calls.items()}

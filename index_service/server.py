@@ -18,7 +18,7 @@ from grpc_reflection.v1alpha import reflection
 
 from index_service import messages_pb2 as messages
 from index_service import wire
-from index_service.errors import Corrupt, Rejected, Unavailable
+from index_service.errors import Corrupt, Rejected, Unavailable, place_of
 from index_service.metrics import (
     DELETED_RECORDS,
     OPERATION_SECONDS,
@@ -150,10 +150,10 @@ class _Border:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
         OPERATION_SECONDS.labels(self._operation).observe(time.perf_counter() - self._start)
-        status = _STATUS.get(kind, grpc.StatusCode.INTERNAL) if kind else grpc.StatusCode.OK
+        status = grpc.StatusCode.OK if kind is None else _STATUS.get(kind, grpc.StatusCode.INTERNAL)
         REQUESTS.labels(self._operation, status.name).inc()
-        if status is grpc.StatusCode.INTERNAL:
-            _logger.error("%s failed", self._operation, exc_info=error)
+        if error is not None and status is grpc.StatusCode.INTERNAL:
+            _logger.error("%s failed: %s", self._operation, place_of(error))
             self._context.abort(status, "internal error, see the log of the index service")
         if error is not None:
             self._context.abort(status, str(error)[:_LONGEST_DETAILS])

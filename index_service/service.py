@@ -6,7 +6,8 @@ import stat
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from itertools import zip_longest
 from pathlib import Path
 
 from prometheus_client import start_http_server
@@ -26,6 +27,8 @@ _logger = logging.getLogger(__name__)
 # Time for the requests being answered to end, and for the shards after that: together below five seconds.
 _GRACE_S = 1.0
 _CHILD_STOP_S = 3.0
+# How often a starting router looks whether it is told to stop, or whether a shard refuses to serve.
+_READY_POLL_S = 0.25
 
 
 def run_router(settings: IndexSettings, stop: threading.Event) -> None:
@@ -34,7 +37,7 @@ def run_router(settings: IndexSettings, stop: threading.Event) -> None:
     _prepare_run_dir(settings.run_dir)
     children = [] if settings.shard_addresses else _start_children(settings)
     try:
-        _serve_router(settings, stop)
+        _serve_router(settings, children, stop)
     finally:
         for child in children:
             child.request_stop()
@@ -64,7 +67,7 @@ def _shard_command(settings: IndexSettings, number: int) -> list[str]:
     return [*command, "--config-json", config, "--parent-pid", str(os.getpid())]
 
 
-def _serve_router(settings: IndexSettings, stop: threading.Event) -> None:
+def _serve_router(settings: IndexSettings, children: Sequence[Child], stop: threading.Event) -> None:
     clients = [
         IndexClient(
             settings.shard_address(number),
@@ -74,7 +77,9 @@ def _serve_router(settings: IndexSettings, stop: threading.Event) -> None:
         )
         for number in range(settings.shard_count)
     ]
-    _wait_for_shards(clients, settings.start_timeout_s, stop)
+    deadline = time.monotonic() + settings.start_timeout_s
+    for client, child in zip_longest(clients, children):
+        _wait_for_shard(client, child, deadline, stop)
     router = Router(clients, settings)
     stop_metrics = _start_metrics(settings, router)
     try:
@@ -84,19 +89,17 @@ def _serve_router(settings: IndexSettings, stop: threading.Event) -> None:
         router.close()
 
 
-def _wait_for_shards(clients: list[IndexClient], timeout_s: float, stop: threading.Event) -> None:
-    """Give the shards time to recover; what is not there by then is missing in the answers until it is."""
-    deadline = time.monotonic() + timeout_s
-    for number, client in enumerate(clients):
-        while not stop.is_set():
-            left_s = deadline - time.monotonic()
-            try:
-                client.wait_until_ready(min(max(left_s, 0.0), 0.5))
-                break
-            except Unavailable:
-                if left_s <= 0:
-                    _logger.warning("serving without shard %d until it answers", number)
-                    break
+def _wait_for_shard(client: IndexClient, child: Child | None, deadline: float, stop: threading.Event) -> None:
+    """Give a shard time to recover; one that is not there then is missing in the answers until it is."""
+    while not stop.is_set():
+        try:
+            client.wait_until_ready(_READY_POLL_S)
+        except Unavailable:
+            if time.monotonic() > deadline or (child is not None and child.refuses):
+                _logger.warning("serving without the shard at %s until it answers", client.address)
+                return
+        else:
+            return
 
 
 def _start_metrics(settings: IndexSettings, router: Router) -> Callable[[], None]:

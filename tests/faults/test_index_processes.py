@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import psutil
 import pytest
 
@@ -40,7 +41,8 @@ def settings(tmp_path: Path) -> IndexSettings:
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[IndexProcess]:
     """A filled index that each test leaves whole."""
-    with index_process(impatient(tmp_path_factory.mktemp("shared"))) as running:
+    settings = impatient(tmp_path_factory.mktemp("shared")).model_copy(update={"metrics_port": free_port()})
+    with index_process(settings) as running:
         fill(running)
         yield running
 
@@ -75,6 +77,15 @@ def test_a_killed_shard_makes_answers_partial_until_it_is_back_by_itself(running
     assert [answer for answer in answers if not is_honest(answer)] == []
     assert answers[0].partial
     assert answers[0].groups_searched == len(ON[0])
+
+
+def test_one_metrics_page_shows_all_shards(running: IndexProcess) -> None:
+    page = httpx.get(f"http://127.0.0.1:{running.settings.metrics_port}/metrics").text.splitlines()
+    assert f'dicom_node_index_vectors{{shard="1"}} {len(ON[1])}.0' in page
+    assert 'dicom_node_index_shard_up{shard="0"} 1.0' in page
+    assert "dicom_node_index_shards_available 2.0" in page
+    assert any(line.startswith("dicom_node_index_search_seconds_count ") for line in page)
+    assert f"dicom_node_index_upserted_records_total {len(RECORDS)}.0" in page
 
 
 def test_while_a_shard_is_stopped_its_own_groups_are_unavailable_and_the_others_are_served(
@@ -157,7 +168,7 @@ def test_a_damaged_shard_refuses_to_serve_and_the_rest_says_so(settings: IndexSe
     data[len(data) // 2] ^= 1
     log.write_bytes(data)
     assert _run("shard", settings, "1") == 65
-    with index_process(settings.model_copy(update={"start_timeout_s": 1})) as running:
+    with index_process(settings.model_copy(update={"start_timeout_s": 30})) as running:
         answer = running.client.search(EVERYTHING)
         assert (answer.shards_answered, found(answer)) == (1, set(ON[0]))
         assert [stats.available for stats in running.client.stats()] == [True, False]
