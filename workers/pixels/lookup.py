@@ -22,8 +22,8 @@ class LookupTable:
 
     def apply(self, values: NDArray[Any]) -> Floats:
         """Map each value; fractions are rounded to the nearest entry."""
-        index = np.rint(np.nan_to_num(values.astype(np.float32))) - self.first
-        return np.asarray(self.entries[np.clip(index, 0, len(self.entries) - 1).astype(np.intp)])
+        index = np.rint(np.nan_to_num(values.astype(np.float32, copy=False))) - np.float32(self.first)
+        return np.take(self.entries, np.clip(index, 0, len(self.entries) - 1).astype(np.intp))
 
 
 def table_of_item(item: Dataset, signed: bool) -> LookupTable | None:

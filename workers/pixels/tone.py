@@ -21,6 +21,8 @@ Curve = Callable[[Floats], Floats]
 # -160..240 HU (soft tissue), the rest for bone, so that the three stay apart in one channel.
 _HU = np.array([-1024.0, -950.0, -500.0, -160.0, 240.0, 1000.0, 3000.0])
 _HU_GREY = np.array([0.0, 0.04, 0.22, 0.34, 0.76, 0.93, 1.0])
+# The curve at each whole HU from -1024 to 3000: looking up is several times faster than interpolating.
+_HU_TABLE = LookupTable(-1024, np.interp(np.arange(-1024, 3001), _HU, _HU_GREY).astype(np.float32))
 _SUV_WHITE = 20.0
 _LOW, _HIGH = 0.5, 99.5
 # The foreground of MR and of counts: above this share of the brightest percentile; air and noise are below it.
@@ -36,8 +38,8 @@ class Values:
 
 
 def hounsfield_curve(_: Sequence[Values]) -> Curve:
-    """HU through the fixed curve."""
-    return lambda pixels: np.interp(pixels, _HU, _HU_GREY).astype(np.float32)
+    """HU, rounded, through the fixed curve."""
+    return _HU_TABLE.apply
 
 
 def suv_curve(_: Sequence[Values]) -> Curve:
@@ -51,8 +53,13 @@ def percentile_curve(frames: Sequence[Values]) -> Curve:
 
 
 def foreground_curve(frames: Sequence[Values]) -> Curve:
-    """0.5 to 99.5 percentile of the foreground: values above a tenth of the brightest ones."""
-    return _linear(*_percentiles(_foreground(_valid_pixels(frames))))
+    """0.5 to 99.5 percentile of the foreground: values above a tenth of the brightest ones.
+
+    Where the foreground is all alike (a mask, a phantom), of everything.
+    """
+    pixels = _valid_pixels(frames)
+    low, high = _percentiles(_foreground(pixels))
+    return _linear(low, high) if high > low else percentile_curve(frames)
 
 
 def root_curve(frames: Sequence[Values]) -> Curve:

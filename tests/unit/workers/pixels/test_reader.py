@@ -80,6 +80,11 @@ def test_mr_is_scaled_over_its_foreground(file: Path) -> None:
     assert corners(only_picture(frames)) == [0.0, 0.0, 0.5, 1.0]
 
 
+def test_mr_of_two_levels_is_a_picture_too(file: Path) -> None:
+    frames = read_frames(write_picture(file, quadrants(0, 2, 2, 0), SOPClassUID=uid.MRImageStorage))
+    assert corners(only_picture(frames)) == [0.0, 1.0, 1.0, 0.0]
+
+
 def test_pet_in_g_per_ml_is_the_root_of_suv_with_white_at_20(file: Path) -> None:
     frames = read_frames(
         write_picture(
