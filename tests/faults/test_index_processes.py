@@ -124,7 +124,7 @@ def test_without_any_shard_a_search_is_unavailable(running: IndexProcess) -> Non
     finally:
         for shard in shards:
             shard.resume()
-    wait_for(lambda: not running.client.search(EVERYTHING).partial, "whole again")
+    wait_for(running.is_whole, "whole again")
 
 
 def test_a_killed_router_leaves_no_orphan_and_its_successor_has_everything(settings: IndexSettings) -> None:
