@@ -29,6 +29,19 @@ _START_S = 60.0
 _MAXIMUM_LINE_BYTES = 64 << 10
 _MAXIMUM_BODY_BYTES = MAXIMUM_FRAMES * FRAME_SIZE * FRAME_SIZE * 4
 _ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+# What an interpreter needs to start. The rest, URLs with passwords among it, is not for a process that reads hostile
+# bytes.
+_ENVIRONMENT = (
+    "PATH",
+    "HOME",
+    "LANG",
+    "LC_ALL",
+    "TMPDIR",
+    "LD_LIBRARY_PATH",
+    "PYTHONPATH",
+    "PYTHONHOME",
+    "VIRTUAL_ENV",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +66,10 @@ class _ChildGoneError(Exception):
         self.signal_number = signal_number
 
 
+def _environment() -> dict[str, str]:
+    return {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ} | _ONE_THREAD
+
+
 class _Child:
     """One child process and the pipe to it."""
 
@@ -70,7 +87,7 @@ class _Child:
                 [sys.executable, "-m", _CHILD_MODULE, json.dumps(orders)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
-                env={**os.environ, **_ONE_THREAD},
+                env=_environment(),
             )
         except OSError as error:
             raise Unavailable(f"start a decoder: {error.strerror}") from error

@@ -37,12 +37,21 @@ def read_frames(path: Path, maximum_frames: int = MAXIMUM_FRAMES) -> Frames:
     Raises Rejected with its code, Unavailable when the file cannot be read.
     """
     with open_source(path) as source:
-        sop_class_uid = str(source.header.get("SOPClassUID", ""))
-        if has_nothing_to_embed(sop_class_uid):
-            raise Rejected("nothing_to_embed", f"embed SOP Class {sop_class_uid[:64]}: it holds no picture")
-        stored = StoredFrames(source)
-        indices = _sample(stored, maximum_frames)
-        return _InstanceReader(source, stored, _modality(source.header, sop_class_uid)).read(indices, sop_class_uid)
+        try:
+            return _frames_of(source, maximum_frames)
+        except (MemoryError, OSError, Rejected):
+            raise
+        except Exception as error:  # pydicom converts values when they are asked for, and numpy meets odd shapes
+            raise Rejected("unreadable", f"make frames of an instance: {type(error).__name__}") from error
+
+
+def _frames_of(source: Source, maximum_frames: int) -> Frames:
+    sop_class_uid = str(source.header.get("SOPClassUID", ""))
+    if has_nothing_to_embed(sop_class_uid):
+        raise Rejected("nothing_to_embed", f"embed SOP Class {sop_class_uid[:64]}: it holds no picture")
+    stored = StoredFrames(source)
+    indices = _sample(stored, maximum_frames)
+    return _InstanceReader(source, stored, _modality(source.header, sop_class_uid)).read(indices, sop_class_uid)
 
 
 def _modality(header: Dataset, sop_class_uid: str) -> str:

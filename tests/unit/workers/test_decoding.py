@@ -103,6 +103,13 @@ def test_child_is_small_and_knows_no_model(decoder: Decoder, picture: Path) -> N
     assert len(psutil.Process(decoder.child_pid).threads()) == 1
 
 
+def test_child_is_told_no_secrets_of_the_node(picture: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DICOM_NODE__CATALOG_URL", "postgresql://user:password@host/db")
+    with Decoder() as decoder:
+        decoder.frames(picture)
+        assert b"password" not in Path(f"/proc/{decoder.child_pid}/environ").read_bytes()
+
+
 def test_maximum_frames_reaches_the_child(tmp_path: Path) -> None:
     path = write_picture(tmp_path / "cine.dcm", np.stack([quadrants(0, 100, 200, 400)] * 20))
     with Decoder(DecoderLimits(maximum_frames=2)) as decoder:

@@ -348,6 +348,20 @@ def test_classes_without_a_picture_have_nothing_to_embed(file: Path, sop_class_u
     assert rejection.value.code == "nothing_to_embed"
 
 
+def test_values_that_cannot_be_read_are_a_reason_not_a_crash(file: Path) -> None:
+    # Shared chroma needs an even number of columns.
+    path = write_picture(
+        file,
+        np.empty((3, 3, 3), "u1"),
+        samples=3,
+        PhotometricInterpretation="YBR_FULL_422",
+        PixelData=bytes(18),
+    )
+    with pytest.raises(Rejected, match="ValueError") as rejection:
+        read_frames(path)
+    assert rejection.value.code == "unreadable"
+
+
 def test_body_part_travels_with_the_frames(file: Path) -> None:
     path = write_picture(file, quadrants(0, 1, 2, 3), Modality="CR", BodyPartExamined="CHEST")
     assert read_frames(path).meta.body_part == "CHEST"
