@@ -24,7 +24,6 @@ from dicom_node.instance import DEFLATED, is_uid
 
 PREAMBLE_BYTES = 128
 PREFIX = b"DICM"
-NEEDED_META = ("MediaStorageSOPClassUID", "MediaStorageSOPInstanceUID", "TransferSyntaxUID")
 SOP_CLASS_UID, SOP_INSTANCE_UID = 0x00080016, 0x00080018
 DEFLATED_HEAD_BYTES = 64 << 10
 # What a bare data set or file meta information starts with: group 0002 or 0008, the latter in either byte order.
@@ -39,7 +38,7 @@ class NotAnInstance(Rejected):
 class Contents:
     """What a file holds. The UIDs are those the data set (from `data_set_offset` on) says of itself.
 
-    `has_meta` tells whether the file begins as PS3.10 asks, with the file meta information a sender needs.
+    `has_meta` tells whether the file begins as PS3.10 asks, with file meta information that says the same.
     """
 
     sop_class_uid: str
@@ -85,7 +84,7 @@ def _read(file: BinaryIO, has_prefix: bool) -> Contents:
         sop_instance_uid=str(data_set.get("SOPInstanceUID", "")),
         transfer_syntax_uid=str(syntax),
         data_set_offset=offset,
-        has_meta=has_prefix and all(meta.get(keyword) for keyword in NEEDED_META),
+        has_meta=has_prefix and _agree(meta, data_set),
     )
     _check(contents, has_prefix)
     return contents
@@ -111,6 +110,14 @@ def _read_identity(file: BinaryIO, syntax: UID) -> Dataset:
         syntax != ExplicitVRBigEndian,
         stop_when=lambda tag, _vr, _length: tag > SOP_INSTANCE_UID,
         specific_tags=[SOP_CLASS_UID, SOP_INSTANCE_UID],
+    )
+
+
+def _agree(meta: Dataset, data_set: Dataset) -> bool:
+    return (
+        "TransferSyntaxUID" in meta
+        and meta.get("MediaStorageSOPClassUID") == data_set.get("SOPClassUID")
+        and meta.get("MediaStorageSOPInstanceUID") == data_set.get("SOPInstanceUID")
     )
 
 

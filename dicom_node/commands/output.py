@@ -12,6 +12,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+WIDEST_TABLE = 1000
+
 
 def console(stderr: bool = False) -> Console:
     """Return a console on standard output, or standard error, as it is now."""
@@ -29,13 +31,16 @@ def print_failure(message: str) -> None:
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Print rows under headings; columns whose name starts with `#` are numbers."""
+    """Print rows under headings; columns whose name starts with `#` are numbers.
+
+    Lines are as long as they are, also on a narrow terminal: a UID in pieces can be neither copied nor searched.
+    """
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in columns:
         table.add_column(name.removeprefix("#"), justify="right" if name.startswith("#") else "left", overflow="fold")
     for row in rows:
         table.add_row(*(plain(value) for value in row))
-    console().print(table)
+    Console(width=WIDEST_TABLE, highlight=False).print(table)
 
 
 def plain(value: object) -> Text:

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 from pydicom import Dataset
+from pydicom.multival import MultiValue
 
 from dicom_node.commands.options import Json
 from dicom_node.commands.output import console, plain, print_json
@@ -125,4 +126,8 @@ def _lines(match: Dataset, indent: str = "") -> Iterator[str]:
 
 
 def _shown(value: Any) -> str:
-    return f"{len(value)} bytes" if isinstance(value, bytes) else "" if value is None else str(value)
+    if isinstance(value, bytes):
+        return f"{len(value)} bytes"
+    if isinstance(value, MultiValue):
+        return "\\".join(str(item) for item in value)
+    return "" if value is None else str(value)

@@ -2,6 +2,7 @@
 
 import os
 import sys
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -85,6 +86,7 @@ def announce(options: Settings) -> None:
     """Print where a node that has become ready listens, and what to try first."""
     dicom, http = options.dicom, options.http
     host = "localhost" if http.host in {"127.0.0.1", "0.0.0.0", "::"} else http.host  # noqa: S104 - compared only
+    program = sys.argv[0] if Path(sys.argv[0]).name == "dicom-node" else "dicom-node"
     console().print(
         f"""
 dicom-node is ready.
@@ -93,10 +95,10 @@ dicom-node is ready.
   Data    {options.data_dir.absolute()}
 
 Try, in another terminal:
-  1. send a folder          storescu -aec {dicom.ae_title} +sd +r localhost {dicom.port} FOLDER
-  2. watch it being indexed dicom-node status --data {options.data_dir}
-  3. find similar studies   findscu -S -aec {dicom.similar_ae_title} -k QueryRetrieveLevel=STUDY \\
-                              -k StudyInstanceUID=UID -k StudyDescription -k StudyComments localhost {dicom.port}
+  storescu -aec {dicom.ae_title} +sd +r localhost {dicom.port} FOLDER        # send a folder
+  {program} status --data {options.data_dir}                      # watch it being indexed
+  findscu -S -aec {dicom.similar_ae_title} -k QueryRetrieveLevel=STUDY -k StudyInstanceUID=UID \\
+      -k StudyDescription -k StudyComments localhost {dicom.port}       # find similar studies
 """,
         markup=False,
     )

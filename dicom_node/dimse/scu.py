@@ -5,6 +5,9 @@ A peer that does not answer, rejects the association or aborts it is Unavailable
 """
 
 import re
+import shutil
+import socket
+import tempfile
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -14,12 +17,13 @@ from typing import Any
 
 from pydicom import Dataset
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
-from pynetdicom import AE, _config
+from pynetdicom import AE, _config, evt
 from pynetdicom.association import Association
 from pynetdicom.presentation import PresentationContext, build_context
 
+from dicom_node.archive import PREFIX
 from dicom_node.errors import Rejected, Unavailable
-from dicom_node.instance import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
+from dicom_node.instance import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME, encode_file_meta
 from dicom_node.part10 import Contents, read_contents
 
 # Files are read and sent in pieces, their data sets untouched.
@@ -115,10 +119,7 @@ def find(peer: Peer, identifier: Dataset, model: str) -> Iterator[Dataset]:
 
 def _contents(path: Path) -> Contents:
     with path.open("rb") as file:
-        contents = read_contents(file)
-    if not contents.has_meta:
-        raise Rejected("without complete file meta information")
-    return contents
+        return read_contents(file)
 
 
 def _store_batch(
@@ -134,7 +135,7 @@ def _store_batch(
                 while left and not ended:
                     path, contents = left.popleft()
                     kind = (contents.sop_class_uid, contents.transfer_syntax_uid)
-                    sent = _send(association, path) if kind in taken else _not_taken(peer, path)
+                    sent = _send(association, path, contents) if kind in taken else _not_taken(peer, path)
                     ended = sent.reason == ENDED
                     yield sent
     except NotNegotiated:
@@ -145,14 +146,30 @@ def _not_taken(peer: Peer, path: Path) -> Sent:
     return Sent(path, None, f"{peer.called} does not take this SOP class in this transfer syntax")
 
 
-def _send(association: Association, path: Path) -> Sent:
+def _send(association: Association, path: Path, contents: Contents) -> Sent:
     try:
-        response = association.send_c_store(path)
+        with _with_meta(path, contents) as sendable:
+            response = association.send_c_store(sendable)
         return Sent(path, _status(response), _comment(response))
-    except (AttributeError, ValueError):
-        return Sent(path, None, "the file meta information does not match the data set")
     except (RuntimeError, Unavailable):  # RuntimeError: the association ended between two files
         return Sent(path, None, ENDED)
+    except OSError as error:
+        return Sent(path, None, error.strerror or "cannot be read")
+
+
+@contextmanager
+def _with_meta(path: Path, contents: Contents) -> Iterator[Path]:
+    """Give a file whose file meta information is right, by which the library sends it: `path`, or else a copy."""
+    if contents.has_meta:
+        yield path
+        return
+    uids = (contents.sop_class_uid, contents.sop_instance_uid, contents.transfer_syntax_uid)
+    with path.open("rb") as file, tempfile.NamedTemporaryFile(prefix="dicom-node-") as copy:
+        copy.write(PREFIX + encode_file_meta(*uids))
+        file.seek(contents.data_set_offset)
+        shutil.copyfileobj(file, copy)
+        copy.flush()
+        yield Path(copy.name)
 
 
 def _status(response: Dataset) -> int:
@@ -186,7 +203,16 @@ def _associate(peer: Peer, contexts: list[PresentationContext]) -> Any:
     entity.implementation_version_name = IMPLEMENTATION_VERSION_NAME
     entity.acse_timeout = entity.dimse_timeout = entity.network_timeout = peer.timeout_s
     entity.connection_timeout = peer.timeout_s
-    return entity.associate(peer.host, peer.port, contexts, ae_title=peer.called, max_pdu=MAXIMUM_PDU_BYTES)
+    handlers: list[Any] = [(evt.EVT_CONN_OPEN, _send_at_once)]
+    return entity.associate(
+        peer.host, peer.port, contexts, ae_title=peer.called, max_pdu=MAXIMUM_PDU_BYTES, evt_handlers=handlers
+    )
+
+
+def _send_at_once(event: evt.Event) -> None:
+    """Turn Nagle's algorithm off: with it, each message that ends in a short segment waits 40 ms for the peer."""
+    connection: Any = event.assoc.dul.socket
+    connection.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 
 def _failure(peer: Peer, association: Any) -> Exception:

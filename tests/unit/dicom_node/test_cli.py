@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydicom import Dataset
 from pydicom.data import get_testdata_file
+from pynetdicom import AE, evt
 from typer.testing import CliRunner, Result
 
 from dicom_node.catalog.models import EmbeddingState
@@ -297,6 +299,30 @@ def test_store_sends_files_and_folders(peer: list[str], tmp_path: Path) -> None:
         {"path": str(folder / "notes.txt"), "status": None, "reason": "not a DICOM file"},
         {"path": str(folder / "MR_small.dcm"), "status": 0, "reason": ""},
     ]
+
+
+def test_find_prints_each_match() -> None:
+    def answer(_: evt.Event) -> Iterator[tuple[int, Dataset | None]]:
+        match = Dataset()
+        match.StudyInstanceUID = "1.2"
+        match.ModalitiesInStudy = ["CT", "SR"]
+        match.PatientName = "Doe^Jane\x1b"
+        yield 0xFF00, match
+
+    entity = AE("PEER")
+    entity.add_supported_context("1.2.840.10008.5.1.4.1.2.2.1")
+    server = entity.start_server(("127.0.0.1", 0), block=False, evt_handlers=[(evt.EVT_C_FIND, answer)])
+    assert server is not None
+    peer = ("127.0.0.1", server.server_address[1], "-k", "StudyInstanceUID")
+    assert run("find", *peer).stdout.splitlines() == [
+        "# 1",
+        "(0008,0061) Modalities in Study: CT\\SR",
+        "(0010,0010) Patient's Name: Doe^Jane\N{REPLACEMENT CHARACTER}",
+        "(0020,000D) Study Instance UID: 1.2",
+        "1 matches",
+    ]
+    assert run_json("find", *peer)[0]["0020000D"] == {"vr": "UI", "Value": ["1.2"]}
+    server.shutdown()
 
 
 def test_find_of_a_key_that_is_none_is_refused(peer: list[str]) -> None:

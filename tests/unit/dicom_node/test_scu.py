@@ -71,15 +71,31 @@ def test_a_data_set_arrives_byte_for_byte(storescp: Peer, tmp_path: Path, name: 
 
 
 def test_what_cannot_be_sent_is_said_and_the_rest_goes(storescp: Peer, tmp_path: Path) -> None:
-    text, absent, bare = tmp_path / "text", tmp_path / "absent", bundled("rtstruct.dcm")
+    text, absent = tmp_path / "text", tmp_path / "absent"
     text.write_text("nothing")
     good = bundled("CT_small.dcm")
-    assert list(scu.store(storescp, [text, absent, bare, good])) == [
+    assert list(scu.store(storescp, [text, absent, good])) == [
         Sent(text, None, "not a DICOM file"),
         Sent(absent, None, "No such file or directory"),
-        Sent(bare, None, "without complete file meta information"),
         Sent(good, 0),
     ]
+
+
+def test_a_bare_data_set_is_sent_too(storescp: Peer, tmp_path: Path) -> None:
+    path = bundled("rtstruct.dcm")
+    assert list(scu.store(storescp, [path])) == [Sent(path, 0)]
+    (received,) = (tmp_path / "received").iterdir()
+    assert data_set_bytes(received) == path.read_bytes()
+
+
+def test_the_data_set_says_what_is_sent_not_the_file_meta_information(storescp: Peer, tmp_path: Path) -> None:
+    data_set = dcmread(bundled("CT_small.dcm"))
+    uid = str(data_set.SOPInstanceUID)
+    data_set.file_meta.MediaStorageSOPInstanceUID = "1.2.3.4"
+    data_set.save_as(tmp_path / "anonymised")
+    assert [sent.status for sent in scu.store(storescp, [tmp_path / "anonymised"])] == [0]
+    (received,) = (tmp_path / "received").iterdir()
+    assert str(dcmread(received).file_meta.MediaStorageSOPInstanceUID) == uid
 
 
 def test_a_file_that_ends_the_association_does_not_keep_the_others_back(storescp: Peer, tmp_path: Path) -> None:
