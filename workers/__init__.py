@@ -1,0 +1,1 @@
+"""The workers: turn stored instances into vectors. Nobody imports this package."""
