@@ -11,7 +11,7 @@ run: install  ## start the node on embedded defaults, data in ./data
 	$(BIN)/dicom-node up $(ARGS)
 
 demo: install  ## send a few real studies, wait, and show what looks like one of them
-	$(BIN)/python -m tests.demo $(ARGS)
+	$(BIN)/python deploy/demo.py $(ARGS)
 
 install: $(STAMP)  ## the set-up alone
 

@@ -1,6 +1,7 @@
 """Fixtures that tests of every kind share."""
 
 import os
+import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,6 +21,16 @@ def shared_data() -> Path:
             pytest.fail(f"no test data at {SHARED_DATA}")
         pytest.skip("no folder of real images; set DICOM_NODE_TEST_DATA")
     return SHARED_DATA
+
+
+@pytest.fixture(scope="session")
+def all_series(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with one folder for each real series, unpacked."""
+    root = tmp_path_factory.mktemp("series")
+    for archive in sorted((shared_data / "series").glob("*.tar.xz")):
+        with tarfile.open(archive) as packed:
+            packed.extractall(root / archive.name.removesuffix(".tar.xz"), filter="data")
+    return root
 
 
 @pytest.fixture(scope="session")
