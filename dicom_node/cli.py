@@ -1,15 +1,17 @@
-"""The `dicom-node` command: joins the subcommands, and turns the node's errors into exit statuses.
+"""The `dicom-node` command: finds the subcommands, and turns the node's errors into exit statuses.
 
+A subcommand's module is imported when it is called for: the supervisor of a node, say, needs no database and no DICOM.
 The statuses are the ones `--help` lists; scripts may rely on them.
 """
 
-import importlib.metadata
+from collections.abc import Mapping
+from importlib import import_module
 
 import typer
 from typer.core import TyperGroup
+from typer.main import get_group
 
-from dicom_node.commands import configuration, importing, node, peers, processes, similar
-from dicom_node.commands.output import console, print_failure
+from dicom_node.commands.output import print_failure
 from dicom_node.errors import Corrupt, Rejected, Unavailable
 
 FAILURE, REFUSED, UNAVAILABLE = 1, 3, 4
@@ -20,12 +22,42 @@ Start a node with `dicom-node up`, send it studies, ask it with `dicom-node simi
 Exit status: 0 done, 1 failed, 2 wrong usage or configuration, 3 not found or refused, 4 not available now.
 """
 
+# Where each subcommand is, in the order of --help.
+MODULES: Mapping[str, str] = {
+    "up": "processes",
+    "serve": "processes",
+    "dispatch": "processes",
+    "worker": "processes",
+    "index": "processes",
+    "status": "node",
+    "similar": "similar",
+    "import": "importing",
+    "failed": "node",
+    "retry": "node",
+    "echo": "peers",
+    "store": "peers",
+    "find": "peers",
+    "config": "configuration",
+    "version": "version",
+}
+
 
 class Commands(TyperGroup):
-    """The group of all commands; a node's error ends one with a message and its exit status."""
+    """The group of all subcommands; a node's error ends one with a message and its exit status."""
+
+    def list_commands(self, _: typer.Context) -> list[str]:  # type: ignore[override]
+        """List the names in the order of --help."""
+        return list(MODULES)
+
+    def get_command(self, _: typer.Context, cmd_name: str) -> object:  # type: ignore[override]
+        """Import the module of a subcommand and return it; None when there is no such."""
+        if cmd_name not in MODULES:
+            return None
+        group = get_group(import_module(f"dicom_node.commands.{MODULES[cmd_name]}").app)
+        return group.commands.get(cmd_name, group)
 
     def invoke(self, ctx: typer.Context) -> object:  # type: ignore[override]
-        """Run the command."""
+        """Run the subcommand."""
         try:
             return super().invoke(ctx)
         except Rejected as error:
@@ -42,30 +74,16 @@ class Commands(TyperGroup):
 app = typer.Typer(
     name="dicom-node",
     cls=Commands,
-    help=HELP,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for _panel, _commands in {
-    "Run": (processes.up, processes.serve, processes.dispatch, processes.worker, processes.index),
-    "Look": (node.status, similar.similar, node.failed, node.retry),
-    "Talk to other systems": (peers.echo, peers.store, peers.find),
-}.items():
-    for _command in _commands:
-        app.command(rich_help_panel=_panel)(_command)
-app.command("import", rich_help_panel="Look")(importing.import_)
-app.add_typer(configuration.app, name="config", rich_help_panel="Other")
 
 
-@app.command(rich_help_panel="Other")
-def version() -> None:
-    """Print the version.
-
-    Example: dicom-node version
-    """
-    console().print(importlib.metadata.version("dicom-node"))
+@app.callback(help=HELP)
+def dicom_node() -> None:
+    """Make a group of the app, which has no subcommands of its own."""
 
 
 def main() -> None:

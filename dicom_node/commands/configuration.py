@@ -6,7 +6,7 @@ from dicom_node import launch
 from dicom_node.commands.options import Config, Data, load_settings
 from dicom_node.commands.output import console
 
-app = typer.Typer(no_args_is_help=True, help="Look at the configuration.")
+app = typer.Typer(name="config", no_args_is_help=True, help="Look at the configuration.")
 
 
 @app.command()

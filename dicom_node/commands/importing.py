@@ -19,6 +19,7 @@ from dicom_node.importer import Importer, Report
 from dicom_node.ingest import Ingest
 from dicom_node.settings import Settings
 
+app = typer.Typer()
 Paths = Annotated[
     list[Path],
     typer.Argument(metavar="PATH...", exists=True, help="Folders, DICOM files, DICOMDIR files, zip archives."),
@@ -26,6 +27,7 @@ Paths = Annotated[
 QueueName = Annotated[Queue, typer.Option("--queue", help="How soon to embed what is imported.")]
 
 
+@app.command("import")
 def import_(
     paths: Paths, data: Data = None, config: Config = None, queue: QueueName = Queue.BACKFILL, json: Json = False
 ) -> None:

@@ -12,9 +12,11 @@ from dicom_node.commands.options import Config, Data, Json, load_existing_node
 from dicom_node.commands.output import console, print_json, print_table
 from index_service.client import IndexClient
 
+app = typer.Typer()
 LISTED = 1000
 
 
+@app.command()
 def status(data: Data = None, config: Config = None, json: Json = False) -> None:
     """Show how a node stands: instances by state, throughput, backlog, shards.
 
@@ -55,6 +57,7 @@ def _shard_row(shard: dict[str, Any]) -> tuple[object, ...]:
     return (shard["shard"], state, shard["groups"], shard["records"], shard["vectors"])
 
 
+@app.command()
 def failed(
     data: Data = None,
     config: Config = None,
@@ -84,6 +87,7 @@ def _time(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
 
 
+@app.command()
 def retry(
     uids: Annotated[list[str] | None, typer.Argument(metavar="[UID]...", help="SOP Instance UIDs.")] = None,
     every: Annotated[bool, typer.Option("--all", help="Retry all failed instances.")] = False,

@@ -15,6 +15,7 @@ from dicom_node.dimse import scu
 from dicom_node.dimse.scu import Peer
 from dicom_node.query_keys import make_identifier
 
+app = typer.Typer()
 Host = Annotated[str, typer.Argument(help="Host name or address of the peer.")]
 Port = Annotated[int, typer.Argument(min=1, max=65535, help="Its DICOM port.")]
 Called = Annotated[str, typer.Option("-aec", "--call", metavar="AETITLE", help="AE title of the peer.")]
@@ -24,6 +25,7 @@ Timeout = Annotated[
 ]
 
 
+@app.command()
 def echo(
     host: Host, port: Port, called: Called = "ANY-SCP", calling: Calling = "ECHOSCU", timeout_s: Timeout = 30.0
 ) -> None:
@@ -36,6 +38,7 @@ def echo(
     raise typer.Exit(0 if status == 0 else 1)
 
 
+@app.command()
 def store(
     host: Host,
     port: Port,
@@ -66,6 +69,7 @@ def store(
     raise typer.Exit(0 if stored == len(results) else 1)
 
 
+@app.command()
 def find(
     host: Host,
     port: Port,

@@ -12,10 +12,12 @@ from dicom_node.commands.options import Config, Data, load_settings
 from dicom_node.commands.output import console
 from dicom_node.settings import Settings
 
+app = typer.Typer()
 DicomPort = Annotated[int | None, typer.Option(metavar="N", min=0, max=65535, help="DICOM port.  [default: 11112]")]
 HttpPort = Annotated[int | None, typer.Option(metavar="N", min=0, max=65535, help="HTTP port.  [default: 8080]")]
 
 
+@app.command()
 def up(data: Data = None, config: Config = None, dicom_port: DicomPort = None, http_port: HttpPort = None) -> None:
     """Run a whole node: broker, index, worker, dispatcher, DICOM and HTTP. Ctrl-C ends it.
 
@@ -33,6 +35,7 @@ def up(data: Data = None, config: Config = None, dicom_port: DicomPort = None, h
     raise typer.Exit(launch.run(options, announce))
 
 
+@app.command()
 def serve(data: Data = None, config: Config = None) -> None:
     """Run the process that receives, keeps and answers: the DICOM and the HTTP port.
 
@@ -45,6 +48,7 @@ def serve(data: Data = None, config: Config = None) -> None:
     raise typer.Exit(process.run(options))
 
 
+@app.command()
 def dispatch(data: Data = None, config: Config = None) -> None:
     """Run the process that announces stored instances to the workers.
 
@@ -57,6 +61,7 @@ def dispatch(data: Data = None, config: Config = None) -> None:
     raise typer.Exit(process.run(options))
 
 
+@app.command()
 def worker(data: Data = None, config: Config = None) -> None:
     """Run a worker, which turns stored instances into vectors. As many as the cores allow may run.
 
@@ -68,6 +73,7 @@ def worker(data: Data = None, config: Config = None) -> None:
     become("workers", *([] if config is None else ["--config", str(config.absolute())]))
 
 
+@app.command()
 def index(data: Data = None, config: Config = None) -> None:
     """Run the index service: the router, and its shards as child processes.
 

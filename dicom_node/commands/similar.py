@@ -22,11 +22,13 @@ from dicom_node.similar import as_json, named_studies, study_as_json
 from dicom_node.similarity_search import Ask, Similar, SimilaritySearch
 from index_service.client import IndexClient
 
+app = typer.Typer()
 Example = Annotated[str, typer.Argument(metavar="STUDY_UID|ACCESSION|FILE", help="What the studies should look like.")]
 Matches = Annotated[int, typer.Option("-k", min=1, max=100, help="How many studies.")]
 EMBED_TIMEOUT_S = 120
 
 
+@app.command()
 def similar(example: Example, k: Matches = 8, data: Data = None, config: Config = None, json: Json = False) -> None:
     """Rank the studies that look like an example: a study of the archive, or any DICOM file.
 
