@@ -29,7 +29,9 @@ from dicom_node.errors import Rejected
 IMPLEMENTATION_CLASS_UID = "2.25.211867294357243911763842306125018253611"
 IMPLEMENTATION_VERSION_NAME = "DICOM_NODE_0_1"
 UID_PATTERN = re.compile(r"(?=.{1,64}\Z)[0-9]+(\.[0-9]+)*", re.ASCII)
-TAGS: list[BaseTag | int] = [Tag(keyword) for keyword in ("SpecificCharacterSet", *(attribute.keyword for attribute in ATTRIBUTES))]
+TAGS: list[BaseTag | int] = [
+    Tag(keyword) for keyword in ("SpecificCharacterSet", *(attribute.keyword for attribute in ATTRIBUTES))
+]
 # PS3.5 A.5, and JPIP with deflate: A.7 and A.9.
 DEFLATED = frozenset({DeflatedExplicitVRLittleEndian, "1.2.840.10008.1.2.4.95", "1.2.840.10008.1.2.4.205"})
 LAST_GROUP = max(Tag(tag).group for tag in TAGS)
