@@ -19,6 +19,10 @@ all others), own patient never counted; P@1 / P@10 / mAP in percent, beside 24 x
     modality and body part of series        86.5 / 90.4 / 90.8     75.9 / 79.0 / 77.6
     same patient in another modality        39.8 / 23.5 / 25.8     26.7 / 11.3 / 12.4
 
+The same picture comes first of 1,200, in percent: JPEG q30 100, 64 pixels 100, border 98, turned by 5° 97, cropped by
+10 % 94, noise of 5 % 87, gamma 0.7 83, turned by 15° 82, inverted 67, mirrored 65. One slice finds its own series in
+98.0 of 100 (34 series). Grey levels at twice the weight would make that 98.9, and gamma 64.
+
 About 3.5 CPU-ms a picture on one thread. What a fitted or trained embedder would add comes beside it in the registry.
 """
 
