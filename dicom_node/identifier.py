@@ -150,7 +150,7 @@ def _value(identifier: Dataset, tag: BaseTag) -> str:
 def _checked(text: str, tag: BaseTag) -> str:
     if len(text) > MAXIMUM_KEY_CHARACTERS:
         raise IdentifierMismatch("a key's value is too long", tag)
-    return text.strip(" \0")
+    return text.replace("\0", "").strip(" ")
 
 
 def _text(value: Any) -> str:

@@ -96,8 +96,13 @@ def read(identifier: Dataset) -> Block | None:
         private = identifier.private_block(GROUP, CREATOR)
     except KeyError:
         return None
-    texts = {element: _text(private[element.offset].value) for element in Element if element.offset in private}
-    _refuse_unsupported(texts)
+    values = {element: private[element.offset].value for element in Element if element.offset in private}
+    for element in UNSUPPORTED:
+        if values.get(element):
+            raise IdentifierMismatch(f"{element.description} is not supported", element.tag)
+    texts = {element: _text(value) for element, value in values.items()}
+    if texts.get(Element.DIVERSIFY, "") not in ("", "NO"):
+        raise IdentifierMismatch("Diversify is not supported", Element.DIVERSIFY.tag)
     block = Block(
         asked=frozenset(texts),
         example={element: texts[element] for element in UIDS if texts.get(element)},
@@ -126,14 +131,6 @@ def _text(value: Any) -> str:
         return ""
     text = value.decode("ascii", "replace") if isinstance(value, bytes) else str(value)
     return text.strip(" \0")
-
-
-def _refuse_unsupported(texts: Mapping[Element, str]) -> None:
-    for element in UNSUPPORTED:
-        if texts.get(element):
-            raise IdentifierMismatch(f"{element.description} is not supported", element.tag)
-    if texts.get(Element.DIVERSIFY, "") not in ("", "NO"):
-        raise IdentifierMismatch("Diversify is not supported", Element.DIVERSIFY.tag)
 
 
 def _integer(element: Element, texts: Mapping[Element, str]) -> int | None:

@@ -39,7 +39,8 @@ class Filled:
 
     def store(self, study: str, **elements: Any) -> str:
         """Keep a CT instance of a study, pending; return its SOP Instance UID."""
-        data_set = ct(StudyInstanceUID=study, SeriesInstanceUID=f"{study}.1", SOPInstanceUID=new_uid(), **elements)
+        own = {"StudyInstanceUID": study, "SeriesInstanceUID": f"{study}.1", "SOPInstanceUID": new_uid()}
+        data_set = ct(**(own | elements))
         claimed = Claimed(data_set.SOPClassUID, data_set.SOPInstanceUID, EXPLICIT)
         with self.ingest.open(claimed) as spool:
             spool.write(encoded(data_set))
@@ -48,7 +49,12 @@ class Filled:
     def embed(self, uid: str, *vector: float) -> None:
         """Put an instance's vector into the index, and mark it."""
         (pending,) = self.catalog.pending([uid])
-        attributes = {"modality": "CT", "patient": patient_key(pending.attributes["patient_id"], "")}
+        attributes = {
+            "modality": "CT",
+            "patient": patient_key(pending.attributes["patient_id"], ""),
+            "sex": pending.attributes["patient_sex"],
+            "study_date": pending.attributes["study_date"],
+        }
         vectors = np.array([vector], np.float32)
         study, series = pending.study_instance_uid, pending.series_instance_uid
         self.index.upsert("space", [Record(uid, study, series, vectors, (1,), attributes=attributes)])

@@ -5,7 +5,7 @@ request means is up to `Services`; here it is only taken in and answered. The ru
 unfinished data set stays behind.
 """
 
-import logging
+import socket
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,6 +19,7 @@ from pynetdicom.association import Association
 from pynetdicom.dimse_primitives import C_ECHO, C_FIND, C_STORE
 from pynetdicom.pdu_primitives import A_ASSOCIATE
 from pynetdicom.presentation import PresentationContext
+from pynetdicom.transport import AddressInformation
 
 from dicom_node import metrics
 from dicom_node.dimse import presentation, status
@@ -29,11 +30,9 @@ from dicom_node.dimse.handlers.store import Reception
 from dicom_node.dimse.presentation import Result
 from dicom_node.dimse.reception import Command, CommandField, MessageReceiver, Request
 from dicom_node.dimse.status import Status
-from dicom_node.dimse.transport import Provider
+from dicom_node.dimse.transport import Connection, Provider
 from dicom_node.ingest import Claimed
 from dicom_node.instance import is_uid
-
-logger = logging.getLogger(__name__)
 
 MINIMUM_PEER_PDU_BYTES = 16
 
@@ -72,8 +71,10 @@ class Services(Protocol):
 class ServedAssociation(Association):
     """An accepted connection and the thread that serves it."""
 
-    def __init__(self, ae: ApplicationEntity, services: Services) -> None:
-        """Prepare to serve; `start` begins with negotiation."""
+    def __init__(
+        self, ae: ApplicationEntity, client: socket.socket, remote: AddressInformation, services: Services
+    ) -> None:
+        """Prepare to serve an accepted connection; `start` begins with negotiation."""
         super().__init__(ae, "acceptor")
         self.activity = threading.Event()
         self.maximum_pdu_bytes = ae.maximum_pdu_size
@@ -83,6 +84,12 @@ class ServedAssociation(Association):
         self.acse, self.dul, self.dimse = Negotiation(self, services), Provider(self), self.receiver
         # The base gave its time limits to the provider that was just replaced.
         self.acse_timeout, self.network_timeout = ae.acse_timeout, ae.network_timeout
+        self._client = client
+        self.set_socket(Connection(self, client, cast("float", ae.network_timeout)))
+        self.acceptor.ae_title = ae.ae_title
+        self.acceptor.maximum_length = ae.maximum_pdu_size
+        self.acceptor.implementation_version_name = ae.implementation_version_name
+        self.requestor.address_info = remote
 
     def stop_when_idle(self) -> None:
         """End the association as soon as no request is being received or served."""
@@ -95,10 +102,19 @@ class ServedAssociation(Association):
 
     def run_reactor(self) -> None:
         """Serve the association to its end; the thread's body."""
+        self.dul.start()
         try:
-            super().run_reactor()
+            asked = self.dul.receive_pdu(wait=True, timeout=self.acse_timeout)
+            if isinstance(asked, A_ASSOCIATE):
+                self.requestor.primitive = asked
+                self.acse.negotiate_association()
+            if self.is_established:
+                self._run_reactor()
+            self.kill()
         finally:
+            self.dul.kill_dul()
             self.dul.join()
+            self._client.close()
             self.receiver.discard_waiting()
             self._services.leave(self)
 

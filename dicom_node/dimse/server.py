@@ -23,7 +23,6 @@ from dicom_node.dimse.association import (
 )
 from dicom_node.dimse.handlers.find import FindHandler, FindRequest, Response
 from dicom_node.dimse.handlers.store import Reception
-from dicom_node.dimse.transport import Connection
 from dicom_node.doors import Door, Doors
 from dicom_node.ingest import Claimed, Ingest
 from dicom_node.instance import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
@@ -93,9 +92,7 @@ class DicomServer:
 
     def connect(self, client: socket.socket, remote: AddressInformation) -> None:
         """Serve an accepted connection on a thread of its own."""
-        association = ServedAssociation(cast("Listener", self._listener).ae, self)
-        association.set_socket(Connection(association, client, self._settings.network_timeout_s))
-        association.requestor.address_info = remote
+        association = ServedAssociation(cast("Listener", self._listener).ae, client, remote, self)
         with self._changed:
             self._connected.add(association)
         association.start()

@@ -150,16 +150,15 @@ class Provider(DULServiceProvider):
             self._poller.register(cast("socket.socket", connection.socket), select.POLLIN)
             self._poller.register(self._woken, select.POLLIN)
             self._idle_timer.start()
-            self._served._dul_ready.set()
             self._act()
             while not self._kill_thread:
                 self._step()
         except Exception:
             logger.exception("association ended by an error of the upper layer")
             connection.close()
-            self.to_user_queue.put(A_P_ABORT())
         finally:
-            self._served._dul_ready.set()
+            # Whoever waits for a primitive of the peer need not wait any longer.
+            self.to_user_queue.put(A_P_ABORT())
             self._served.receiver.discard_unfinished()
             self._waker.close()
             self._woken.close()
