@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.text import Text
 
-from dicom_node import import_sources
+from dicom_node import import_sources, logs
 from dicom_node.archive import Archive
 from dicom_node.catalog.models import Queue
 from dicom_node.catalog.repository import Catalog
@@ -39,6 +40,7 @@ def import_(
     Example: dicom-node import /mnt/cd/DICOMDIR /srv/old-archive export.zip
     """
     options = load_node(data, config)
+    logs.configure("import", "error")  # what is worth a warning is counted in the report
     options.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     with _importer(options, queue) as importer, _progress(paths) as progress:
         report = importer.run(import_sources.find(paths), progress)
@@ -63,6 +65,14 @@ def _importer(options: Settings, queue: Queue) -> Iterator[Importer]:
         yield Importer(ingest, catalog, journal, queue)
 
 
+class RateColumn(ProgressColumn):
+    """Shows the files per second of late."""
+
+    def render(self, task: Task) -> Text:
+        """Return the rate; nothing before there is one."""
+        return Text("" if task.speed is None else f"{task.speed:.0f}/s")
+
+
 @contextmanager
 def _progress(paths: list[Path]) -> Iterator[Callable[[Report], None]]:
     """Show a bar with rate and time left on a terminal; elsewhere nothing."""
@@ -76,7 +86,7 @@ def _progress(paths: list[Path]) -> Iterator[Callable[[Report], None]]:
         TextColumn("importing"),
         BarColumn(),
         MofNCompleteColumn(),
-        TextColumn("{task.speed:.0f}/s"),
+        RateColumn(),
         TextColumn("ETA"),
         TimeRemainingColumn(),
     )

@@ -1,5 +1,6 @@
 """Commands that look at a node's catalog and index: `status`, `failed`, `retry`."""
 
+from contextlib import closing
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
@@ -23,10 +24,9 @@ def status(data: Data = None, config: Config = None, json: Json = False) -> None
     Example: dicom-node status --json
     """
     options = load_existing_node(data, config)
-    index = IndexClient(options.index.address, search_timeout_s=options.index.search_timeout_s)
-    with Catalog(options.catalog_url) as catalog:
+    client = IndexClient(options.index.address, search_timeout_s=options.index.search_timeout_s)
+    with closing(client) as index, Catalog(options.catalog_url) as catalog:
         now = node_status.gather(catalog, index).as_json()
-    index.close()
     if json:
         print_json(now)
     else:

@@ -5,6 +5,7 @@ import json as json_format
 import subprocess
 import sys
 import tempfile
+from contextlib import closing
 from pathlib import Path
 from typing import Annotated
 
@@ -35,11 +36,9 @@ def similar(example: Example, k: Matches = 8, data: Data = None, config: Config 
     Example: dicom-node similar 1.2.840.113619.2.55.3 -k 20
     """
     options = load_existing_node(data, config)
-    index = IndexClient(options.index.address)
-    with Catalog(options.catalog_url) as catalog:
+    with closing(IndexClient(options.index.address)) as index, Catalog(options.catalog_url) as catalog:
         ask = make_ask(catalog, options, example, rows=k + 1)
         answer = SimilaritySearch(catalog, index, options.similarity).find(ask)
-    index.close()
     if json:
         print_json(as_json(answer))
     else:

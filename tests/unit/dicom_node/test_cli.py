@@ -1,6 +1,9 @@
 """The `dicom-node` command: what it prints, what it prints as JSON, and its exit statuses."""
 
+import contextlib
 import json
+import os
+import pty
 import re
 import shutil
 import subprocess
@@ -234,6 +237,19 @@ def test_import_needs_no_node_and_reports(tmp_path: Path) -> None:
     assert (report["new"], report["refused"], report["refusals"], report["stopped"]) == (2, 0, [], None)
     assert run_json("import", folder, "--data", tmp_path / "data")["known"] == 2
     assert run_json("status", "--data", tmp_path / "data")["queues"]["backfill"] == 2
+
+
+def test_import_shows_its_progress_on_a_terminal(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "dicom_node", "import", str(bundled("dicomdirtests")), "--data", str(tmp_path)]
+    terminal, its_end = pty.openpty()
+    with subprocess.Popen(command, stdin=its_end, stdout=subprocess.DEVNULL, stderr=its_end) as process:
+        os.close(its_end)
+        shown = b""
+        with contextlib.suppress(OSError), os.fdopen(terminal, "rb", buffering=0) as file:  # EIO: it has ended
+            while piece := file.read(4096):
+                shown += piece
+    assert process.returncode == 0
+    assert re.search(rb"(\d+)/\1\b.* \d+/s ETA", shown), shown
 
 
 def test_import_lists_what_was_refused(tmp_path: Path) -> None:

@@ -103,14 +103,27 @@ def test_status_counts_by_state(node: Filled, client: httpx.Client) -> None:
 # Similarity
 
 
-@pytest.fixture
-def alike(node: Filled) -> Filled:
+def add_studies(node: Filled) -> None:
     """Four studies: 1.1, near it 1.2 (cosine 0.8) and 1.3 (0.6), and 1.4 of the patient of 1.1 (0.96)."""
     node.add("1.1", (1, 0, 0, 0), PatientID="P1", AccessionNumber="A1")
     node.add("1.2", (0.8, 0.6, 0, 0), PatientID="P2", AccessionNumber="A2", StudyDescription="Thorax")
     node.add("1.3", (0.6, 0, 0.8, 0), PatientID="P3", AccessionNumber="SAME")
     node.add("1.4", (0.96, 0, 0, 0.28), PatientID="P1", AccessionNumber="SAME")
+
+
+@pytest.fixture
+def alike(node: Filled) -> Filled:
+    """A node of the four studies, for a test that adds to it."""
+    add_studies(node)
     return node
+
+
+@pytest.fixture(scope="module")
+def asked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
+    """A client of a node of the four studies, for tests that only ask."""
+    with filled(tmp_path_factory.mktemp("web") / "data") as node, serving(node) as client:
+        add_studies(node)
+        yield client
 
 
 def ranking(client: httpx.Client, query: str) -> list[tuple[int, str, float]]:
@@ -120,12 +133,12 @@ def ranking(client: httpx.Client, query: str) -> list[tuple[int, str, float]]:
     return [(match["rank"], match["study_instance_uid"], match["score"]) for match in matches]
 
 
-def test_similar_studies_are_ranked_without_the_examples_patient(alike: Filled, client: httpx.Client) -> None:
-    assert ranking(client, "1.1/similar") == [(1, "1.2", 0.8), (2, "1.3", 0.6)]
+def test_similar_studies_are_ranked_without_the_examples_patient(asked: httpx.Client) -> None:
+    assert ranking(asked, "1.1/similar") == [(1, "1.2", 0.8), (2, "1.3", 0.6)]
 
 
-def test_a_match_says_what_it_is(alike: Filled, client: httpx.Client) -> None:
-    answer = client.get("/api/studies/1.1/similar?k=1").json()
+def test_a_match_says_what_it_is(asked: httpx.Client) -> None:
+    answer = asked.get("/api/studies/1.1/similar?k=1").json()
     (match,) = answer["matches"]
     assert match.pop("matched")["series_instance_uid"] == "1.2.1"
     assert match == {
@@ -143,9 +156,9 @@ def test_a_match_says_what_it_is(alike: Filled, client: httpx.Client) -> None:
     assert len(answer["query_id"]) == 16
 
 
-def test_the_same_patient_is_included_on_request(alike: Filled, client: httpx.Client) -> None:
-    assert ranking(client, "1.1/similar?same_patient=only") == [(1, "1.4", 0.96)]
-    included = ranking(client, "1.1/similar?same_patient=INCLUDE")
+def test_the_same_patient_is_included_on_request(asked: httpx.Client) -> None:
+    assert ranking(asked, "1.1/similar?same_patient=only") == [(1, "1.4", 0.96)]
+    included = ranking(asked, "1.1/similar?same_patient=INCLUDE")
     assert [study for _, study, _ in included] == ["1.4", "1.2", "1.3"]
 
 
@@ -162,9 +175,9 @@ def test_the_same_patient_is_included_on_request(alike: Filled, client: httpx.Cl
     ],
 )
 def test_a_wrong_question_is_a_problem_with_its_own_type(
-    alike: Filled, client: httpx.Client, query: str, status: int, problem: str
+    asked: httpx.Client, query: str, status: int, problem: str
 ) -> None:
-    answer = client.get(f"/api/studies/{query}")
+    answer = asked.get(f"/api/studies/{query}")
     assert answer.status_code == status
     assert answer.headers["content-type"] == "application/problem+json"
     assert answer.json()["type"] == f"urn:dicom-node:problem:{problem}"
@@ -195,16 +208,16 @@ def test_an_index_that_is_away_is_said(alike: Filled, client: httpx.Client, monk
     assert (answer.status_code, answer.json()["detail"]) == (503, "the index does not answer")
 
 
-def test_an_unknown_address_is_a_problem_too(client: httpx.Client) -> None:
-    answer = client.get("/api/nothing")
+def test_an_unknown_address_is_a_problem_too(asked: httpx.Client) -> None:
+    answer = asked.get("/api/nothing")
     assert (answer.status_code, answer.headers["content-type"]) == (404, "application/problem+json")
 
 
 # Metrics
 
 
-def test_own_metrics_are_served_in_the_text_format(client: httpx.Client) -> None:
-    answer = client.get("/metrics")
+def test_own_metrics_are_served_in_the_text_format(asked: httpx.Client) -> None:
+    answer = asked.get("/metrics")
     assert answer.headers["content-type"].startswith("text/plain; version=")
     assert "# TYPE dicom_node_store_seconds histogram" in answer.text
 
@@ -219,8 +232,8 @@ def test_metrics_of_other_processes_are_relayed(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("process", ["dispatch", "index", "nonsense"])
-def test_a_process_without_a_metrics_port_is_not_found(client: httpx.Client, process: str) -> None:
-    assert client.get(f"/metrics/{process}").status_code == 404
+def test_a_process_without_a_metrics_port_is_not_found(asked: httpx.Client, process: str) -> None:
+    assert asked.get(f"/metrics/{process}").status_code == 404
 
 
 # Pages
@@ -233,28 +246,28 @@ def test_the_status_page_shows_the_counts(node: Filled, client: httpx.Client) ->
     assert '<dd data-field="instances.embedded">1</dd>' in page.text
 
 
-def test_the_page_lists_similar_studies_by_accession_number(alike: Filled, client: httpx.Client) -> None:
-    page = client.get("/similar?q=A1&k=5").text
+def test_the_page_lists_similar_studies_by_accession_number(asked: httpx.Client) -> None:
+    page = asked.get("/similar?q=A1&k=5").text
     assert page.index('title="What is similar to this one?">1.1<') < page.index(">1.2<") < page.index(">1.3<")
     assert "0.800" in page
 
 
-def test_an_accession_number_of_several_studies_offers_a_choice(alike: Filled, client: httpx.Client) -> None:
-    page = client.get("/similar?q=SAME").text
+def test_an_accession_number_of_several_studies_offers_a_choice(asked: httpx.Client) -> None:
+    page = asked.get("/similar?q=SAME").text
     assert "choose one" in page
     assert "/similar?q=1.3&amp;k=8" in page
     assert "/similar?q=1.4&amp;k=8" in page
 
 
 @pytest.mark.parametrize(("query", "status"), [("q=nothing", 404), ("q=1.1&k=0", 400), ("q=1.1&k=٣", 400)])
-def test_the_page_says_what_is_wrong(alike: Filled, client: httpx.Client, query: str, status: int) -> None:
-    page = client.get(f"/similar?{query}")
+def test_the_page_says_what_is_wrong(asked: httpx.Client, query: str, status: int) -> None:
+    page = asked.get(f"/similar?{query}")
     assert page.status_code == status
     assert 'role="alert"' in page.text
 
 
-def test_an_empty_question_shows_the_form(client: httpx.Client) -> None:
-    assert client.get("/similar?q=").status_code == 200
+def test_an_empty_question_shows_the_form(asked: httpx.Client) -> None:
+    assert asked.get("/similar?q=").status_code == 200
 
 
 def test_nothing_of_a_data_set_becomes_markup(alike: Filled, client: httpx.Client) -> None:
@@ -267,18 +280,18 @@ def test_nothing_of_a_data_set_becomes_markup(alike: Filled, client: httpx.Clien
         assert "<img src=x" not in page
 
 
-def test_pages_load_nothing_from_elsewhere(alike: Filled, client: httpx.Client) -> None:
+def test_pages_load_nothing_from_elsewhere(asked: httpx.Client) -> None:
     for path in ("/", "/similar?q=1.1", "/static/status.js", "/static/style.css"):
-        text = client.get(path).text
+        text = asked.get(path).text
         assert "//" not in text.replace("http://www.w3.org", "").replace("// Keeps the status page current", "")
 
 
 # Guards
 
 
-def test_every_answer_carries_the_security_headers(client: httpx.Client) -> None:
+def test_every_answer_carries_the_security_headers(asked: httpx.Client) -> None:
     for path in ("/", "/api/status", "/metrics", "/static/style.css", "/nothing"):
-        headers = client.get(path).headers
+        headers = asked.get(path).headers
         assert headers["content-security-policy"].startswith("default-src 'none'; script-src 'self'; style-src 'self'")
         assert headers["x-content-type-options"] == "nosniff"
         assert headers["cache-control"] == "no-store"
@@ -294,8 +307,8 @@ def test_every_answer_carries_the_security_headers(client: httpx.Client) -> None
         ("127.0.0.1.evil.example", 400),
     ],
 )
-def test_on_loopback_only_this_machines_names_are_answered(client: httpx.Client, host: str, status: int) -> None:
-    assert client.get("/api/status", headers={"host": host}).status_code == status
+def test_on_loopback_only_this_machines_names_are_answered(asked: httpx.Client, host: str, status: int) -> None:
+    assert asked.get("/api/status", headers={"host": host}).status_code == status
 
 
 def test_elsewhere_any_name_is_answered(tmp_path: Path) -> None:
@@ -303,10 +316,10 @@ def test_elsewhere_any_name_is_answered(tmp_path: Path) -> None:
         assert client.get("/healthz", headers={"host": "node.hospital.example"}).status_code == 200
 
 
-def test_a_large_body_is_refused(client: httpx.Client) -> None:
-    assert client.request("GET", "/healthz", content=b"x" * 65_537).status_code == 413
-    assert client.request("GET", "/healthz", content=iter([b"x"])).status_code == 413
-    assert client.request("GET", "/healthz", content=b"x").status_code == 200
+def test_a_large_body_is_refused(asked: httpx.Client) -> None:
+    assert asked.request("GET", "/healthz", content=b"x" * 65_537).status_code == 413
+    assert asked.request("GET", "/healthz", content=iter([b"x"])).status_code == 413
+    assert asked.request("GET", "/healthz", content=b"x").status_code == 200
 
 
 # The server
