@@ -66,6 +66,8 @@ class Commands(TyperGroup):
         except Unavailable as error:
             print_failure(str(error))
             raise typer.Exit(UNAVAILABLE) from error
+        except BrokenPipeError:  # `| head`: the framework ends quietly
+            raise
         except (Corrupt, OSError) as error:
             print_failure(str(error))
             raise typer.Exit(FAILURE) from error

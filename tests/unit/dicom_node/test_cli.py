@@ -88,6 +88,12 @@ def test_the_command_is_installed() -> None:
     assert subprocess.run([program, "version"], capture_output=True, timeout=60).returncode == 0
 
 
+def test_a_reader_that_has_seen_enough_is_no_error() -> None:
+    pipeline = f"set -o pipefail; {sys.executable} -m dicom_node config show | true"
+    result = subprocess.run(["/bin/bash", "-c", pipeline], capture_output=True, text=True, timeout=60)
+    assert result.stderr == ""
+
+
 # Status
 
 
