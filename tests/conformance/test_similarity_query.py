@@ -29,8 +29,8 @@ def scp(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scp]:
         add("1.2", at(0.9), AccessionNumber="TWICE", PatientID="P1", StudyDescription="same patient")
         add("2.1", at(0.8), AccessionNumber="TWICE", PatientID="P2", PatientSex="M", StudyDate="20200101")
         add("3.1", at(0.6), AccessionNumber="A3", PatientID="P3", PatientSex="F", StudyDescription="Thorax")
-        add("4.1", at(0.4), AccessionNumber="A4", PatientID="P4", PatientSex="M")
-        scp.parts.store("4.1", AccessionNumber="A4", PatientID="P4", Modality="SR", SeriesInstanceUID="4.1.9")
+        add("4.1", at(0.4), AccessionNumber="A34", PatientID="P4", PatientSex="M")
+        scp.parts.store("4.1", AccessionNumber="A34", PatientID="P4", Modality="SR", SeriesInstanceUID="4.1.9")
         scp.parts.store("8.1", AccessionNumber="PENDING", PatientID="P8")
         report = scp.parts.store("9.1", AccessionNumber="REPORT", PatientID="P9", Modality="SR")
         scp.parts.catalog.settle({}, {report: "nothing to embed"})
@@ -61,6 +61,12 @@ def test_an_accession_number_of_one_study_asks_for_similar_ones(scp: Scp, access
         "SIM #03 0.400 model",
     ]
     assert {row.RetrieveAETitle for row in rows} == {"DICOMNODE"}
+
+
+def test_asterisks_around_an_accession_number_do_not_widen_it(scp: Scp) -> None:
+    rows = findscu(scp.port, [*STUDY, "AccessionNumber=*A3*"], called="SIMILAR")
+    assert uids(rows)[0] == "3.1"
+    assert len(rows) == 5
 
 
 def test_an_accession_number_of_several_studies_lists_them(scp: Scp) -> None:

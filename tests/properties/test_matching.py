@@ -161,6 +161,7 @@ def test_one_of_several_names(search: Search, key: str, stored: list[str]) -> No
 @FAST
 @given(key=ranges(times()), stored=st.lists(st.one_of(times(), st.just("")), min_size=1, max_size=6))
 @example(key="1015-1016", stored=["101459.999999", "1015", "101500", "10:15:30", "101659.999999", "1017", "10"])
+@example(key="101530.100-", stored=["101530.1", "101530.09"])
 @example(key="100000", stored=["10", "1000", "100000.000", "100001"])
 def test_times_of_different_precision(search: Search, key: str, stored: list[str]) -> None:
     check(search, "TM", key, False, stored)
