@@ -8,6 +8,7 @@ from itertools import groupby
 from pathlib import Path
 
 from pydicom import Dataset, dcmread
+from pydicom.errors import InvalidDicomError
 from pydicom.filereader import read_file_meta_info
 
 from tests.servers import require
@@ -72,7 +73,10 @@ def findscu(port: int, keys: Iterable[str], called: str = "DICOMNODE", model: st
 
 
 def _propose(path: Path) -> str:
-    return PROPOSE.get(str(read_file_meta_info(path).get("TransferSyntaxUID", "")), "-x=")
+    try:
+        return PROPOSE.get(str(read_file_meta_info(path).get("TransferSyntaxUID", "")), "-x=")
+    except InvalidDicomError:  # a bare data set, which the tools guess the syntax of
+        return "-x="
 
 
 def _some(paths: list[Path], size: int = 500) -> list[list[Path]]:

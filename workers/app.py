@@ -54,7 +54,11 @@ def run(settings: Settings) -> int:
 def make_decoder(settings: Settings) -> Decoder:
     """Return the decoder with the limits of the settings."""
     return Decoder(
-        DecoderLimits(time_s=settings.worker.decode_timeout_s, memory_bytes=settings.worker.decode_memory_bytes)
+        DecoderLimits(
+            time_s=settings.worker.decode_timeout_s,
+            memory_bytes=settings.worker.decode_memory_bytes,
+            maximum_frames=settings.worker.frames_per_instance,
+        )
     )
 
 
