@@ -8,6 +8,7 @@ import logging
 import signal
 import sys
 import threading
+import time
 from collections.abc import Sequence
 
 from pydantic import ValidationError
@@ -21,13 +22,17 @@ from index_service.settings import IndexSettings
 # slowest of a hundred searches took 4.5 ms, and 0.8 ms with this).
 _SWITCH_INTERVAL_S = 0.0002
 
+# The form in which the node's processes log: all of them may share one stream.
+_LOG_FORMAT = "%(asctime)s %(levelname)-7s index: %(message)s"
+
 _logger = logging.getLogger("index_service")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run until told to stop; return the exit status."""
     options = _parser().parse_args(arguments)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s", stream=sys.stderr)
+    logging.basicConfig(level=logging.INFO, format=_LOG_FORMAT, datefmt="%Y-%m-%dT%H:%M:%SZ", stream=sys.stderr)
+    logging.Formatter.converter = time.gmtime
     if options.parent_pid is not None:
         end_with_parent(options.parent_pid)
     sys.setswitchinterval(_SWITCH_INTERVAL_S)

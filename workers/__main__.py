@@ -7,8 +7,7 @@ import sys
 from pathlib import Path
 
 from dicom_node import logs, settings
-from dicom_node.errors import Rejected as SettingsRejected
-from workers.errors import Rejected, Unavailable
+from dicom_node.errors import Rejected, Unavailable
 
 
 def main() -> int:
@@ -20,7 +19,7 @@ def main() -> int:
     arguments = parser.parse_args()
     try:
         options = settings.load(arguments.config)
-    except SettingsRejected as error:
+    except Rejected as error:
         print(error, file=sys.stderr)
         return 2
     logs.configure("worker", options.log_level)

@@ -8,8 +8,10 @@ import logging
 import os
 import socket
 import threading
+import warnings
 from contextlib import ExitStack
 
+from celery.platforms import SecurityWarning
 from celery.signals import worker_shutting_down
 from prometheus_client import start_http_server
 
@@ -63,13 +65,15 @@ def make_decoder(settings: Settings) -> Decoder:
 
 
 def _work(settings: Settings, embedding: Embedding) -> None:
+    # Celery warns of root because of pickle; only JSON is accepted here.
+    warnings.filterwarnings("ignore", category=SecurityWarning)
     app = make_celery(settings.broker_url)
     register(app, embedding)
     # Celery's warm shutdown waits for the task in hand; this makes that short.
     worker_shutting_down.connect(lambda **_: embedding.stop(), weak=False)
     app.worker_main(
         [
-            "worker",
+            *("--quiet", "worker"),  # no banner in the log
             *("--pool", "threads", "--concurrency", "1", "--queues", ",".join(QUEUES)),
             *("--hostname", f"{os.getpid()}@%h", "--loglevel", "warning", "--without-gossip", "--without-mingle"),
         ]

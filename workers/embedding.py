@@ -20,7 +20,6 @@ from dicom_node.catalog.outbox import Pending
 from dicom_node.catalog.repository import Catalog
 from dicom_node.instance import patient_key
 from dicom_node.settings import Settings
-from index_service import errors as index_errors
 from index_service.port import Record, VectorIndex
 from workers.decoding import Decoder
 from workers.embedders.port import Embedder
@@ -87,7 +86,7 @@ class Embedding:
                 done = {item.pending.sop_instance_uid for item in chunk}
                 left = [uid for uid in left if uid not in done]
                 self._catalog.renew(left, self._dispatch.lease_s)
-        except (Unavailable, index_errors.Unavailable, Corrupt, index_errors.Corrupt) as error:
+        except (Unavailable, Corrupt) as error:
             logger.warning("a batch goes back to the outbox: %s", error)
             self._catalog.release(left, self._dispatch.retry_delay_s, f"{type(error).__name__}: {error}")
         else:

@@ -1,10 +1,15 @@
-"""The three ways a worker's step can fail, one class for each way its caller reacts.
+"""The three ways a worker's step can fail: the node's words, with a code where an instance is rejected.
 
-Called by everyone in `workers`; the task base translates once. A message never holds patient data: it names what was
-attempted and the technical value that broke it.
+Called by everyone in `workers`; `embedding` reacts. A message never holds patient data: it names what was attempted
+and the technical value that broke it.
 """
 
 from typing import Literal, get_args
+
+from dicom_node import errors
+from dicom_node.errors import Corrupt, Unavailable
+
+__all__ = ["CODES", "Code", "Corrupt", "Rejected", "Unavailable"]
 
 Code = Literal[
     "nothing_to_embed",  # the SOP Class holds no picture: SR, KO, PR, SEG, RT plan, PDF, waveform
@@ -20,7 +25,7 @@ Code = Literal[
 CODES: frozenset[str] = frozenset(get_args(Code))
 
 
-class Rejected(ValueError):
+class Rejected(errors.Rejected):
     """The instance is wrong, or has nothing to embed, and will stay so: keep it, and say why."""
 
     def __init__(self, code: Code, message: str) -> None:
@@ -29,11 +34,3 @@ class Rejected(ValueError):
 
     def __reduce__(self) -> tuple[type["Rejected"], tuple[Code, str]]:
         return (type(self), (self.code, str(self)))
-
-
-class Unavailable(RuntimeError):
-    """Something the step needs cannot be had now: try again later."""
-
-
-class Corrupt(RuntimeError):
-    """Stored bytes are not what was written: do not embed them."""

@@ -239,17 +239,6 @@ class Catalog:
                 ).scalars()
             )
 
-    def studies_of_patient(self, patient_id: str) -> list[str]:
-        """List the Study Instance UIDs of a Patient ID, the newest study first."""
-        with self.read("look up a patient") as connection:
-            return list(
-                connection.execute(
-                    select(STUDY.c.study_instance_uid)
-                    .where(STUDY.c.patient_id == patient_id)
-                    .order_by(STUDY.c.study_date.desc(), STUDY.c.study_instance_uid)
-                ).scalars()
-            )
-
     def instances(self, level_column: str, uid: str) -> list[InstanceRecord]:
         """List the instances whose `study_instance_uid`, `series_instance_uid` or `sop_instance_uid` is `uid`."""
         column = next(table.c[level_column] for table in (STUDY, SERIES, INSTANCE) if level_column in table.c)

@@ -104,7 +104,7 @@ Try, in another terminal:
   storescu -aec {dicom.ae_title} +sd +r localhost {dicom.port} FOLDER        # send a folder
   {program} status --data {options.data_dir}                      # watch it being indexed
   findscu -S -aec {dicom.similar_ae_title} -k QueryRetrieveLevel=STUDY -k StudyInstanceUID=UID \\
-      -k StudyDescription -k StudyComments localhost {dicom.port}       # find similar studies
+      -k StudyDescription -k 0032,4000 localhost {dicom.port}       # find similar studies
 """,
         markup=False,
     )

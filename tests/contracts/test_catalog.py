@@ -179,12 +179,11 @@ def test_pending_tells_what_a_worker_needs(catalog: Catalog) -> None:
     }
 
 
-def test_studies_are_found_by_accession_and_by_patient_newest_first(catalog: Catalog) -> None:
+def test_studies_are_found_by_accession_newest_first(catalog: Catalog) -> None:
     catalog.record([received("1", StudyInstanceUID="1.4.1", StudyDate="20200101", AccessionNumber="ACC")])
     catalog.record([received("2", StudyInstanceUID="1.4.2", StudyDate="20240101", AccessionNumber="ACC")])
     assert catalog.studies_with_accession("ACC") == ["1.4.2", "1.4.1"]
     assert catalog.studies_with_accession("acc") == []
-    assert catalog.studies_of_patient("P1") == ["1.4.2", "1.4.1"]
 
 
 def test_the_migrated_schema_is_the_models_schema(catalog_url: str) -> None:
