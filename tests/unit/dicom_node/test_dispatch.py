@@ -8,13 +8,14 @@ from pathlib import Path
 
 import pytest
 import redis
+from kombu import Message
 
 from dicom_node.archive import StoredFile
 from dicom_node.broker import Broker
 from dicom_node.catalog.intake import Received
 from dicom_node.catalog.models import EmbeddingState, Queue
 from dicom_node.catalog.repository import Catalog
-from dicom_node.dispatch import Dispatcher, make_celery
+from dicom_node.dispatch import EMBED_TASK, QUEUES, Dispatcher, make_celery
 from dicom_node.errors import Unavailable
 from dicom_node.instance import header_of
 from dicom_node.settings import DispatchSettings
@@ -126,3 +127,22 @@ def test_heartbeats_tell_of_the_workers(broker_url: str) -> None:
     broker.beat("host:1", 123.0)
     assert broker.workers() == {"host:1": 123.0}
     broker.close()
+
+
+def test_workers_take_the_most_urgent_queue_first(broker_url: str) -> None:
+    app = make_celery(broker_url)
+    for queue in reversed(Queue):
+        app.send_task(EMBED_TASK, args=[[queue.value]], queue=queue.value)
+    taken: list[str] = []
+
+    def take(body: list[list[list[str]]], message: Message) -> None:
+        taken.append(body[0][0][0])
+        message.ack()
+
+    with app.connection_for_read() as connection:
+        queues = [app.amqp.queues.new_missing(name) for name in QUEUES]
+        with connection.Consumer(queues, callbacks=[take], accept=["json"]):
+            while len(taken) < len(QUEUES):
+                connection.drain_events(timeout=5)
+    assert taken == ["stat", "routine", "backfill"]
+    app.close()
