@@ -15,11 +15,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
 from pynetdicom.dul import DULServiceProvider
-from pynetdicom.pdu_primitives import A_P_ABORT, P_DATA
+from pynetdicom.pdu_primitives import A_ABORT, A_ASSOCIATE, A_P_ABORT, A_RELEASE, P_DATA
 from pynetdicom.transport import AssociationSocket
 
 if TYPE_CHECKING:
-    from pynetdicom.dul import _UserQueuePrimitives
 
     from dicom_node.dimse.association import ServedAssociation
 
@@ -126,7 +125,7 @@ class Provider(DULServiceProvider):
             end.setblocking(False)
         self._poller = select.poll()
 
-    def send_pdu(self, primitive: "_UserQueuePrimitives | P_DATA") -> None:
+    def send_pdu(self, primitive: A_ASSOCIATE | A_RELEASE | A_ABORT | A_P_ABORT | P_DATA) -> None:
         """Queue a primitive for sending; waits while too many are queued."""
         while self.is_alive():
             try:
