@@ -19,7 +19,6 @@ from pynetdicom.pdu_primitives import A_ABORT, A_ASSOCIATE, A_P_ABORT, A_RELEASE
 from pynetdicom.transport import AssociationSocket
 
 if TYPE_CHECKING:
-
     from dicom_node.dimse.association import ServedAssociation
 
 logger = logging.getLogger(__name__)
