@@ -86,6 +86,7 @@ def _decodable(paths: list[Path], rows: dict[str, dict[str, str]]) -> Iterator[t
                 continue
 
 
+@pytest.mark.timeout(900)
 def test_all_series_are_indexed_and_neighbours_are_of_the_same_kind(node: Node, all_series: Path) -> None:
     paths = sorted(path for path in all_series.rglob("*") if path.is_file())
     before = node.instances()["stored"]
