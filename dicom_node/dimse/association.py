@@ -1,40 +1,48 @@
 """One association from the acceptor's side: admitted, negotiated, its requests served in order.
 
-pynetdicom's association with its polling loop replaced by one that waits, and with our rules of negotiation. What a
-request means is up to `Services`; here it is only taken in and answered. The rule: whatever ends the association, no
-unfinished data set stays behind.
+Runs on a thread of its own over a channel of the engine. What a request means is up to `Services`; here it is only
+taken in and answered. The rule: whatever ends the association, no unfinished data set stays behind.
 """
 
-import socket
-import threading
-from collections.abc import Iterator
+import logging
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from io import BytesIO
-from typing import Any, Protocol, cast
-
-from pydicom.uid import UID
-from pynetdicom.acse import ACSE
-from pynetdicom.ae import ApplicationEntity
-from pynetdicom.association import Association
-from pynetdicom.dimse_primitives import C_ECHO, C_FIND, C_STORE
-from pynetdicom.pdu_primitives import A_ASSOCIATE
-from pynetdicom.presentation import PresentationContext
-from pynetdicom.transport import AddressInformation
+from typing import Protocol
 
 from dicom_node import metrics
 from dicom_node.dimse import presentation, status
 from dicom_node.dimse.encoding import encode
+from dicom_node.dimse.engine import commands
+from dicom_node.dimse.engine.channel import Channel, Ended
+from dicom_node.dimse.engine.commands import Command, CommandField, Element, Value
+from dicom_node.dimse.engine.conversation import (
+    CommandReceived,
+    Conversation,
+    DataReceived,
+    ReleaseRequested,
+    release_response,
+)
+from dicom_node.dimse.engine.negotiation import (
+    Acceptance,
+    Answer,
+    AssociationRequest,
+    decode_request,
+    encode_acceptance,
+    encode_rejection,
+)
+from dicom_node.dimse.engine.violation import Violation
 from dicom_node.dimse.handlers import echo
 from dicom_node.dimse.handlers.find import FindRequest, Response
 from dicom_node.dimse.handlers.store import Reception
 from dicom_node.dimse.presentation import Result
-from dicom_node.dimse.reception import Command, CommandField, MessageReceiver, Request
 from dicom_node.dimse.status import Status
-from dicom_node.dimse.transport import Connection, Provider
 from dicom_node.ingest import Claimed
-from dicom_node.instance import is_uid
+from dicom_node.instance import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME, is_uid
+
+logger = logging.getLogger(__name__)
 
 MINIMUM_PEER_PDU_BYTES = 16
+MAXIMUM_IDENTIFIER_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +54,16 @@ class Refusal:
     reason: int
     outcome: str
 
+    @property
+    def encoded(self) -> bytes:
+        """The A-ASSOCIATE-RJ PDU."""
+        return encode_rejection(self.result, self.source, self.reason)
+
 
 CALLED_AE_TITLE_UNKNOWN = Refusal(1, 1, 7, "called_ae_title_unknown")
 LIMIT_EXCEEDED = Refusal(2, 3, 2, "limit_exceeded")
 PDU_TOO_SMALL = Refusal(1, 1, 1, "pdu_too_small")
+PROTOCOL_VERSION_UNKNOWN = Refusal(1, 2, 2, "protocol_version_unknown")
 
 
 class Services(Protocol):
@@ -68,181 +82,228 @@ class Services(Protocol):
         """Answer a query: pending statuses with rows, then one final status."""
 
 
-class ServedAssociation(Association):
-    """An accepted connection and the thread that serves it."""
+class ServedAssociation:
+    """A connection whose A-ASSOCIATE-RQ has come."""
 
     def __init__(
-        self, ae: ApplicationEntity, client: socket.socket, remote: AddressInformation, services: Services
+        self, channel: Channel, conversation: Conversation, services: Services, maximum_pdu_bytes: int
     ) -> None:
-        """Prepare to serve an accepted connection; `start` begins with negotiation."""
-        super().__init__(ae, "acceptor")
-        self.activity = threading.Event()
-        self.maximum_pdu_bytes = ae.maximum_pdu_size
-        self.receiver = MessageReceiver(self, self._open_store)
+        """Prepare to serve the peer at the other end of `channel`; `run` does."""
+        self._channel = channel
+        self._conversation = conversation
         self._services = services
-        self._stopping = False
-        self.acse, self.dul, self.dimse = Negotiation(self, services), Provider(self), self.receiver
-        # The base gave its time limits to the provider that was just replaced.
-        self.acse_timeout, self.network_timeout = ae.acse_timeout, ae.network_timeout
-        self._client = client
-        self.set_socket(Connection(self, client, cast("float", ae.network_timeout)))
-        self.acceptor.ae_title = ae.ae_title
-        self.acceptor.maximum_length = ae.maximum_pdu_size
-        self.acceptor.implementation_version_name = ae.implementation_version_name
-        self.requestor.address_info = remote
+        self._maximum_pdu_bytes = maximum_pdu_bytes
+        self._contexts: dict[int, Answer] = {}
+        self._asked: AssociationRequest | None = None
+        self._cancelled: set[int] = set()
+
+    @property
+    def calling_ae_title(self) -> str:
+        """The peer's AE title, without padding."""
+        return "" if self._asked is None else self._asked.calling_ae_title
+
+    @property
+    def called_ae_title(self) -> str:
+        """The AE title that the peer called, without padding."""
+        return "" if self._asked is None else self._asked.called_ae_title
 
     def stop_when_idle(self) -> None:
-        """End the association as soon as no request is being received or served."""
-        self._stopping = True
-        self.activity.set()
+        """End the association as soon as no request is being received or served; for any thread."""
+        self._channel.interrupt_when_idle()
 
-    def accepts(self, context_id: int) -> bool:
-        """Tell whether this presentation context was accepted."""
-        return context_id in self._accepted_cx
+    def abort(self) -> None:
+        """End the association as soon as it waits for the peer; for any thread."""
+        self._channel.interrupt()
 
-    def run_reactor(self) -> None:
+    def run(self, encoded_request: bytes) -> None:
         """Serve the association to its end; the thread's body."""
-        self.dul.start()
         try:
-            asked = self.dul.receive_pdu(wait=True, timeout=self.acse_timeout)
-            if isinstance(asked, A_ASSOCIATE):
-                self.requestor.primitive = asked
-                self.acse.negotiate_association()
-            if self.is_established:
-                self._run_reactor()
-            self.kill()
+            if self._negotiate(decode_request(encoded_request)):
+                self._serve_requests()
+                self._channel.write(release_response())
+            self._channel.flush()
+        except Ended as end:
+            logger.debug("an association ended: %s", end)
+            self._channel.abort()
+        except Violation as violation:
+            logger.info("aborted an association: %s", violation)
+            self._channel.abort()
+        except Exception:
+            logger.exception("an association ended by an error of ours")
+            self._channel.abort()
         finally:
-            self.dul.kill_dul()
-            self.dul.join()
-            self._client.close()
-            self.receiver.discard_waiting()
+            self._channel.close()
             self._services.leave(self)
 
-    def _run_reactor(self) -> None:
-        while not self._kill:
-            self.activity.wait(max(0.0, self.dul._idle_timer.remaining) + 0.01)
-            self.activity.clear()
-            while self.is_established and (request := self.receiver.next_request()) is not None:
-                self._serve(request)
-            if self._has_ended():
-                return
+    # Negotiation
 
-    def _has_ended(self) -> bool:
-        if self.is_established and self.acse.is_release_requested():
-            self.acse.send_release(is_response=True)
-            self.is_released = True
-            self.is_established = False
-            self.kill()
-        elif self.acse.is_aborted() or not self.dul.is_alive():
-            self.is_aborted = True
-            self.is_established = False
-            self.kill()
-        elif self.dul.idle_timer_expired() or (self._stopping and not self.receiver.in_progress):
-            self.abort()
-        else:
-            return False
-        return True
-
-    def _serve(self, request: Request) -> None:
-        match request.command.field:
-            case CommandField.C_ECHO:
-                self._answer(C_ECHO(), request, echo.answer())
-            case CommandField.C_STORE:
-                self._answer(C_STORE(), request, cast("Reception", request.reception).finish())
-            case CommandField.C_FIND:
-                self._serve_find(request)
-
-    def _serve_find(self, request: Request) -> None:
-        context = self._accepted_cx[request.context_id]
-        transfer_syntax = context.transfer_syntax[0]
-        if request.command.sop_class_uid != context.abstract_syntax:
-            self._answer(C_FIND(), request, status.SOP_CLASS_NOT_SUPPORTED)
-            return
-        find = FindRequest(
-            sop_class_uid=request.command.sop_class_uid,
-            transfer_syntax_uid=transfer_syntax,
-            identifier=request.identifier,
-            called_ae_title=called_ae_title(self),
-            is_cancelled=lambda: self.receiver.is_cancelled(request.command.message_id),
-        )
-        for answer, row in self._services.find(find):
-            if not self.is_established or not self.dul.is_alive():
-                return
-            self._answer(C_FIND(), request, answer, b"" if row is None else encode(row, transfer_syntax))
-
-    def _answer(
-        self, response: C_ECHO | C_STORE | C_FIND, request: Request, answer: Status, identifier: bytes = b""
-    ) -> None:
-        response.MessageIDBeingRespondedTo = request.command.message_id
-        if is_uid(request.command.sop_class_uid):
-            response.AffectedSOPClassUID = UID(request.command.sop_class_uid)
-        if isinstance(response, C_STORE) and is_uid(request.command.sop_instance_uid):
-            response.AffectedSOPInstanceUID = UID(request.command.sop_instance_uid)
-        response.Status = answer.code
-        optional: Any = response  # pynetdicom declares these as always None
-        if answer.comment:
-            optional.ErrorComment = answer.comment
-        if answer.offending_element is not None:
-            optional.OffendingElement = [answer.offending_element]
-        if identifier:
-            optional.Identifier = BytesIO(identifier)
-        self.receiver.send_msg(response, request.context_id)
-
-    def _open_store(self, context_id: int, command: Command) -> Reception:
-        context = self._accepted_cx[context_id]
-        claimed = Claimed(
-            sop_class_uid=command.sop_class_uid,
-            sop_instance_uid=command.sop_instance_uid,
-            transfer_syntax_uid=str(context.transfer_syntax[0]),
-            calling_ae_title=self.requestor.ae_title.strip(),
-        )
-        return self._services.receive(claimed, str(context.abstract_syntax))
-
-
-def called_ae_title(association: Association) -> str:
-    """Return the AE title that the peer called, without padding."""
-    return cast("A_ASSOCIATE", association.requestor.primitive).called_ae_title.strip()
-
-
-class Negotiation(ACSE):
-    """Accepts or rejects associations by our rules."""
-
-    def __init__(self, association: ServedAssociation, services: Services) -> None:
-        """Negotiate for one association."""
-        super().__init__(association)
-        self._served = association
-        self._services = services
-
-    def _negotiate_as_acceptor(self) -> None:
-        asked = cast("A_ASSOCIATE", self.requestor.primitive)
-        self.requestor.ae_title = asked.calling_ae_title
+    def _negotiate(self, asked: AssociationRequest) -> bool:
+        self._asked = asked
         refusal = self._refusal(asked)
         metrics.ASSOCIATIONS.labels("accepted" if refusal is None else refusal.outcome).inc()
         if refusal is not None:
-            self.send_reject(refusal.result, refusal.source, refusal.reason)
-            self.assoc.kill()
-            return
-        contexts = [_answered(context) for context in asked.presentation_context_definition_list]
-        self.assoc._accepted_cx = {
-            cast("int", context.context_id): context for context in contexts if context.result == Result.ACCEPTANCE
-        }
-        self.assoc._rejected_cx = [context for context in contexts if context.result != Result.ACCEPTANCE]
-        self.send_accept()
-        self.assoc.is_established = True
+            self._channel.write(refusal.encoded)
+            return False
+        answers = [
+            _answered(proposal.context_id, proposal.abstract_syntax, proposal.transfer_syntaxes)
+            for proposal in asked.proposals
+        ]
+        self._contexts = {answer.context_id: answer for answer in answers if answer.result == Result.ACCEPTANCE}
+        self._conversation.establish(frozenset(self._contexts), asked.maximum_pdu_bytes)
+        self._channel.write(
+            encode_acceptance(
+                Acceptance(
+                    called_ae_title=asked.called_ae_title,
+                    calling_ae_title=asked.calling_ae_title,
+                    answers=answers,
+                    maximum_pdu_bytes=self._maximum_pdu_bytes,
+                    implementation_class_uid=IMPLEMENTATION_CLASS_UID,
+                    implementation_version_name=IMPLEMENTATION_VERSION_NAME,
+                    roles={},
+                )
+            )
+        )
+        return True
 
-    def _refusal(self, asked: A_ASSOCIATE) -> Refusal | None:
+    def _refusal(self, asked: AssociationRequest) -> Refusal | None:
+        if not asked.protocol_version & 1:
+            return PROTOCOL_VERSION_UNKNOWN
         # No room for a fragment beside the headers; 0 means without limit.
-        if 0 < self._served.receiver.maximum_pdu_size < MINIMUM_PEER_PDU_BYTES:
+        if 0 < asked.maximum_pdu_bytes < MINIMUM_PEER_PDU_BYTES:
             return PDU_TOO_SMALL
-        return self._services.admit(self._served, asked.called_ae_title.strip())
+        return self._services.admit(self, asked.called_ae_title)
+
+    # Requests
+
+    def _serve_requests(self) -> None:
+        """Serve requests until the peer releases the association."""
+        while not isinstance(event := self._channel.next_event(), ReleaseRequested):
+            if not isinstance(event, CommandReceived):
+                raise Violation("a data set without a command")
+            # A C-CANCEL that came before its request was meant for an earlier operation of the same message ID.
+            self._cancelled.discard(event.command.message_id)
+            self._serve(event)
+
+    def _serve(self, request: CommandReceived) -> None:
+        match request.command.field:
+            case CommandField.C_ECHO:
+                self._serve_echo(request)
+            case CommandField.C_STORE:
+                self._serve_store(request)
+            case CommandField.C_FIND:
+                self._serve_find(request)
+            case CommandField.C_CANCEL:
+                return  # what it was for has been answered already
+            case _:
+                raise Violation("no request that is served here")
+
+    def _serve_echo(self, request: CommandReceived) -> None:
+        if request.command.has_data_set:
+            self._receive_data_set()
+        self._answer(request, echo.answer())
+
+    def _serve_store(self, request: CommandReceived) -> None:
+        context = self._contexts[request.context_id]
+        claimed = Claimed(
+            sop_class_uid=request.command.sop_class_uid,
+            sop_instance_uid=request.command.sop_instance_uid,
+            transfer_syntax_uid=context.transfer_syntax,
+            calling_ae_title=self.calling_ae_title,
+        )
+        reception = self._services.receive(claimed, context.abstract_syntax)
+        try:
+            if request.command.has_data_set:
+                self._pass_data_set(reception.write)
+            answer = reception.finish()
+        finally:
+            reception.discard()
+        self._answer(request, answer)
+
+    def _serve_find(self, request: CommandReceived) -> None:
+        context = self._contexts[request.context_id]
+        identifier = self._receive_data_set() if request.command.has_data_set else b""
+        if request.command.sop_class_uid != context.abstract_syntax:
+            self._answer(request, status.SOP_CLASS_NOT_SUPPORTED)
+            return
+        find = FindRequest(
+            sop_class_uid=request.command.sop_class_uid,
+            transfer_syntax_uid=context.transfer_syntax,
+            identifier=identifier,
+            called_ae_title=self.called_ae_title,
+            is_cancelled=lambda: self.is_cancelled(request.command.message_id),
+        )
+        for answer, row in self._services.find(find):
+            self._answer(request, answer, b"" if row is None else encode(row, context.transfer_syntax))
+
+    def is_cancelled(self, message_id: int) -> bool:
+        """Tell whether a C-CANCEL has come for the operation of this message ID; looks, and does not wait."""
+        while isinstance(event := self._channel.event_at_hand(), CommandReceived):
+            if event.command.field != CommandField.C_CANCEL:
+                break
+            self._cancelled.add(event.command.message_id)
+            self._channel.drop_held()
+        return message_id in self._cancelled
+
+    def request(self, context_id: int, command: Mapping[Element, Value], data: bytes | memoryview) -> Command:
+        """Send a request of ours and wait for its response: a sub-operation on the peer's association.
+
+        Raises Violation when something else comes; a C-CANCEL is remembered.
+        """
+        self._channel.send(context_id, commands.encode(command), data)
+        while True:
+            event = self._channel.next_event()
+            if not isinstance(event, CommandReceived):
+                raise Violation("something else where a response was due")
+            if event.command.field == CommandField.C_CANCEL:
+                self._cancelled.add(event.command.message_id)
+            elif event.command.is_response and event.command.message_id == command[Element.MESSAGE_ID]:
+                if event.command.has_data_set:
+                    self._receive_data_set()
+                return event.command
+            else:
+                raise Violation("something else where a response was due")
+
+    def _pass_data_set(self, take: Callable[[memoryview], None]) -> None:
+        """Pass the pieces of a data set on as they come; each is valid during the call only."""
+        last = False
+        while not last:
+            event = self._channel.next_event()
+            if not isinstance(event, DataReceived):
+                raise Violation("something else where a data set was due")
+            take(event.piece)
+            last = event.last
+
+    def _receive_data_set(self) -> bytes:
+        """Collect a short data set, an Identifier."""
+        collected = bytearray()
+
+        def take(piece: memoryview) -> None:
+            if len(collected) + len(piece) > MAXIMUM_IDENTIFIER_BYTES:
+                raise Violation("an Identifier without end")
+            collected.extend(piece)
+
+        self._pass_data_set(take)
+        return bytes(collected)
+
+    def _answer(self, request: CommandReceived, answer: Status, identifier: bytes = b"") -> None:
+        command = request.command
+        elements: dict[Element, Value] = {
+            Element.COMMAND_FIELD: command.field | commands.RESPONSE,
+            Element.RESPONDED_MESSAGE_ID: command.message_id,
+            Element.DATA_SET_TYPE: commands.A_DATA_SET if identifier else commands.NO_DATA_SET,
+            Element.STATUS: answer.code,
+        }
+        if is_uid(command.sop_class_uid):
+            elements[Element.AFFECTED_SOP_CLASS_UID] = command.sop_class_uid
+        if command.field == CommandField.C_STORE and is_uid(command.sop_instance_uid):
+            elements[Element.AFFECTED_SOP_INSTANCE_UID] = command.sop_instance_uid
+        if answer.comment:
+            elements[Element.ERROR_COMMENT] = answer.comment
+        if answer.offending_element is not None:
+            elements[Element.OFFENDING_ELEMENT] = answer.offending_element
+        self._channel.send(request.context_id, commands.encode(elements), identifier)
 
 
-def _answered(proposed: PresentationContext) -> PresentationContext:
-    negotiated = presentation.negotiate(str(proposed.abstract_syntax), [str(uid) for uid in proposed.transfer_syntax])
-    context = PresentationContext()
-    context.context_id = proposed.context_id
-    context.abstract_syntax = proposed.abstract_syntax
-    context.transfer_syntax = [UID(negotiated.transfer_syntax)]
-    context.result = negotiated.result.value
-    context._as_scu, context._as_scp = False, True
-    return context
+def _answered(context_id: int, abstract_syntax: str, transfer_syntaxes: tuple[str, ...]) -> Answer:
+    negotiated = presentation.negotiate(abstract_syntax, transfer_syntaxes)
+    return Answer(context_id, negotiated.result.value, abstract_syntax, negotiated.transfer_syntax)

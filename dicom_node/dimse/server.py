@@ -4,14 +4,11 @@ Built by `serve`; everything behind it is a use case. The rule: pynetdicom is se
 here logs what an Identifier or a data set holds.
 """
 
-import logging
 import socket
 import threading
 from collections.abc import Iterator
-from typing import Any, cast
 
-from pynetdicom import AE, _config
-from pynetdicom.transport import AddressInformation, AssociationServer, RequestHandler
+from pynetdicom import _config
 
 from dicom_node import metrics
 from dicom_node.attribute_search import AttributeSearch
@@ -21,11 +18,13 @@ from dicom_node.dimse.association import (
     Refusal,
     ServedAssociation,
 )
+from dicom_node.dimse.engine.channel import Channel
+from dicom_node.dimse.engine.conversation import AssociationRequested, Conversation, Limits
+from dicom_node.dimse.engine.gate import Gate
 from dicom_node.dimse.handlers.find import FindHandler, FindRequest, Response
 from dicom_node.dimse.handlers.store import Reception
 from dicom_node.doors import Door, Doors
 from dicom_node.ingest import Claimed, Ingest
-from dicom_node.instance import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME
 from dicom_node.settings import DicomSettings
 from dicom_node.similarity_search import SimilaritySearch
 
@@ -34,10 +33,8 @@ _config.LOG_HANDLER_LEVEL = "none"
 _config.LOG_REQUEST_IDENTIFIERS = False
 _config.LOG_RESPONSE_IDENTIFIERS = False
 
-logger = logging.getLogger(__name__)
-
-LISTEN_BACKLOG = 128
-POLL_S = 0.1
+# Threads beyond the associations that are let in: for those that are being told that they are not.
+SPARE_THREADS = 32
 
 
 class DicomServer:
@@ -58,44 +55,58 @@ class DicomServer:
         self._changed = threading.Condition()
         self._connected: set[ServedAssociation] = set()
         self._admitted: set[ServedAssociation] = set()
-        self._listener: Listener | None = None
-        self._thread: threading.Thread | None = None
+        self._gate: Gate | None = None
 
     def start(self) -> None:
         """Listen and accept. Raises OSError when the port cannot be had."""
-        self._listener = Listener(self, self._settings)
-        self._thread = threading.Thread(
-            target=self._listener.serve_forever, args=(POLL_S,), name="dicom-listener", daemon=True
+        settings = self._settings
+        limits = Limits(
+            maximum_pdu_bytes=settings.maximum_pdu_bytes,
+            handshake_s=settings.acse_timeout_s,
+            message_s=settings.dimse_timeout_s,
+            network_s=settings.network_timeout_s,
         )
-        self._thread.start()
+        self._gate = Gate((settings.host, settings.port), limits, self._connect)
+        self._gate.start()
 
     @property
     def bound_port(self) -> int:
         """The port that is listened on; the one the system chose when the setting is 0."""
-        if self._listener is None:
+        if self._gate is None:
             raise RuntimeError("not started")
-        return self._listener.server_address[1]
+        return self._gate.port
+
+    @property
+    def connections(self) -> int:
+        """How many connections there are, before and after negotiation."""
+        return len(self._snapshot()) + (0 if self._gate is None else self._gate.waiting)
 
     def stop(self, grace_s: float) -> None:
         """Accept nothing more, let what is being received end within `grace_s`, then abort what is left."""
-        if self._listener is None or self._thread is None:
+        if self._gate is None:
             return
-        self._listener.shutdown()
-        self._thread.join()
+        self._gate.stop()
         for association in self._snapshot():
             association.stop_when_idle()
         self._wait_until_empty(grace_s)
         for association in self._snapshot():
-            association.abort(block=False)
-            association.stop_when_idle()
+            association.abort()
         self._wait_until_empty(1.0)
 
-    def connect(self, client: socket.socket, remote: AddressInformation) -> None:
-        """Serve an accepted connection on a thread of its own."""
-        association = ServedAssociation(cast("Listener", self._listener).ae, client, remote, self)
+    def _connect(self, connection: socket.socket, conversation: Conversation, asked: AssociationRequested) -> None:
+        """Serve a connection whose request has come, on a thread of its own; called by the gate."""
+        with self._changed:
+            has_room = len(self._connected) < self._settings.maximum_associations + SPARE_THREADS
+        if not has_room:
+            metrics.ASSOCIATIONS.labels(LIMIT_EXCEEDED.outcome).inc()
+            connection.send(LIMIT_EXCEEDED.encoded)
+            connection.close()
+            return
+        channel = Channel(connection, conversation, self._settings.network_timeout_s)
+        association = ServedAssociation(channel, conversation, self, self._settings.maximum_pdu_bytes)
         with self._changed:
             self._connected.add(association)
-        association.start()
+        threading.Thread(target=association.run, args=(asked.body,), name="dicom-association", daemon=True).start()
 
     # What associations ask of the server
 
@@ -133,53 +144,3 @@ class DicomServer:
     def _wait_until_empty(self, timeout_s: float) -> None:
         with self._changed:
             self._changed.wait_for(lambda: not self._connected, timeout_s)
-
-
-class Listener(AssociationServer):
-    """The listening socket."""
-
-    request_queue_size = LISTEN_BACKLOG
-
-    def __init__(self, server: DicomServer, settings: DicomSettings) -> None:
-        """Bind and listen."""
-        self.dicom_server = server
-        super().__init__(
-            _application_entity(settings),
-            (settings.host, settings.port),
-            settings.ae_title,
-            [],
-            request_handler=_Accepted,
-        )
-
-    def service_actions(self) -> None:
-        """Do nothing between connections (the base collects garbage)."""
-
-    def handle_error(self, *_: Any) -> None:
-        """Log what went wrong with a new connection, and go on."""
-        logger.error("a connection could not be served", exc_info=True)  # noqa: LOG014 - called while one is handled
-
-    def shutdown(self) -> None:
-        """Stop accepting and close the socket."""
-        super(AssociationServer, self).shutdown()
-        self.server_close()
-
-
-class _Accepted(RequestHandler):
-    """A new connection, on the listening thread: hand it on at once."""
-
-    server: Listener
-
-    def handle(self) -> None:
-        """Serve the connection on its own thread."""
-        self.server.dicom_server.connect(cast("socket.socket", self.request), self.remote)
-
-
-def _application_entity(settings: DicomSettings) -> AE:
-    ae = AE(settings.ae_title)
-    ae.maximum_pdu_size = settings.maximum_pdu_bytes
-    ae.implementation_class_uid = IMPLEMENTATION_CLASS_UID
-    ae.implementation_version_name = IMPLEMENTATION_VERSION_NAME
-    ae.acse_timeout = settings.acse_timeout_s
-    ae.dimse_timeout = settings.dimse_timeout_s
-    ae.network_timeout = settings.network_timeout_s
-    return ae

@@ -107,7 +107,7 @@ def test_a_maximum_pdu_without_room_for_data_is_rejected(scp: Scp) -> None:
 
 
 def threads(scp: Scp) -> int:
-    return len(scp.server._connected)
+    return scp.server.connections
 
 
 @pytest.mark.parametrize(
