@@ -6,6 +6,7 @@ to a limit; anything that cannot be understood is Rejected, whatever pydicom rai
 
 import hashlib
 import re
+import struct
 import warnings
 import zlib
 from collections.abc import Mapping
@@ -15,10 +16,8 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from pydicom import Dataset, config
-from pydicom.dataset import FileMetaDataset
-from pydicom.filebase import DicomBytesIO
+from pydicom.dataelem import RawDataElement
 from pydicom.filereader import read_dataset
-from pydicom.filewriter import write_file_meta_info
 from pydicom.multival import MultiValue
 from pydicom.tag import BaseTag, Tag
 from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, ImplicitVRLittleEndian
@@ -34,6 +33,15 @@ TAGS: list[BaseTag | int] = [
 ]
 # PS3.5 A.5, and JPIP with deflate: A.7 and A.9.
 DEFLATED = frozenset({DeflatedExplicitVRLittleEndian, "1.2.840.10008.1.2.4.95", "1.2.840.10008.1.2.4.205"})
+TAG_OF = {attribute: Tag(attribute.keyword) for attribute in ATTRIBUTES}
+# Values of one VR that are the same text whatever the character set; ESC would switch it, a backslash part values.
+PLAIN_TEXT = re.compile(rb"([\x20-\x5b\x5d-\x7e]*)\0?")
+PLAIN = {
+    "PN": re.compile(rb"([\x20-\x3c\x3e-\x5b\x5d-\x7e]*)\0?"),
+    "IS": re.compile(rb"([0-9]{1,9}) ?"),
+    "DS": re.compile(rb"([0-9]{1,9}) ?"),
+}
+UNSIGNED_SHORT_BYTES = 2
 LAST_GROUP = max(Tag(tag).group for tag in TAGS)
 MAXIMUM_VALUE_BYTES = 65_536
 MAXIMUM_VALUE_CHARACTERS = 1024
@@ -67,17 +75,26 @@ def patient_key(patient_id: str, issuer: str) -> str:
 
 def encode_file_meta(sop_class_uid: str, sop_instance_uid: str, transfer_syntax_uid: str, calling: str = "") -> bytes:
     """Encode the file meta information group (PS3.10 7.1) that we write before a received data set."""
-    meta = FileMetaDataset()
-    meta.MediaStorageSOPClassUID = UID(sop_class_uid)
-    meta.MediaStorageSOPInstanceUID = UID(sop_instance_uid)
-    meta.TransferSyntaxUID = UID(transfer_syntax_uid)
-    meta.ImplementationClassUID = UID(IMPLEMENTATION_CLASS_UID)
-    meta.ImplementationVersionName = IMPLEMENTATION_VERSION_NAME
+    elements = [
+        _meta_element(0x01, b"OB", b"\0\1"),
+        _meta_element(0x02, b"UI", sop_class_uid.encode("ascii")),
+        _meta_element(0x03, b"UI", sop_instance_uid.encode("ascii")),
+        _meta_element(0x10, b"UI", transfer_syntax_uid.encode("ascii")),
+        _meta_element(0x12, b"UI", IMPLEMENTATION_CLASS_UID.encode("ascii")),
+        _meta_element(0x13, b"SH", IMPLEMENTATION_VERSION_NAME.encode("ascii")),
+    ]
     if calling:
-        meta.SourceApplicationEntityTitle = calling
-    buffer = DicomBytesIO()
-    write_file_meta_info(buffer, meta, enforce_standard=True)
-    return buffer.getvalue()
+        elements.append(_meta_element(0x16, b"AE", calling.encode("ascii", "replace")))
+    body = b"".join(elements)
+    return _meta_element(0x00, b"UL", struct.pack("<L", len(body))) + body
+
+
+def _meta_element(number: int, vr: bytes, value: bytes) -> bytes:
+    """Encode an element of group 0002, always in Explicit VR Little Endian."""
+    if len(value) % 2:
+        value += b"\0" if vr == b"UI" else b" "
+    header = struct.pack("<HH2s", 0x0002, number, vr)
+    return header + (struct.pack("<xxL", len(value)) if vr == b"OB" else struct.pack("<H", len(value))) + value
 
 
 def read_header(path: Path, data_set_offset: int, transfer_syntax_uid: str, limit_bytes: int) -> Header:
@@ -94,7 +111,7 @@ def header_of(data_set: Dataset, transfer_syntax_uid: str) -> Header:
     """Take the catalog's facts from a parsed data set. Raises Rejected for absent or impossible UIDs."""
     text: dict[QueryLevel, dict[str, str]] = {level: {} for level in QueryLevel}
     for attribute in ATTRIBUTES:
-        text[attribute.level][attribute.column] = _text(data_set, attribute.keyword)
+        text[attribute.level][attribute.column] = _text(data_set, TAG_OF[attribute], attribute.vr)
     header = Header(
         study=text[QueryLevel.PATIENT] | text[QueryLevel.STUDY],
         series=text[QueryLevel.SERIES],
@@ -141,10 +158,15 @@ def _inflate(file: BinaryIO, limit_bytes: int) -> bytes:
     return inflater.decompress(file.read(limit_bytes), limit_bytes)
 
 
-def _text(data_set: Dataset, keyword: str) -> str:
+def _text(data_set: Dataset, tag: BaseTag, vr: str) -> str:
     """Return an attribute's text, multiple values joined by a backslash; empty when absent or unreadable."""
+    if tag not in data_set.keys():  # noqa: SIM118 - `in data_set` makes a tag of it first
+        return ""
     try:
-        value: Any = data_set.get(keyword)
+        element = data_set.get_item(tag)
+        if isinstance(element, RawDataElement) and (plain := _plain_text(element, vr)) is not None:
+            return plain
+        value: Any = data_set[tag].value
     except Exception:  # noqa: BLE001 - whatever a damaged value makes pydicom raise, it must not keep the instance out
         return ""
     if value is None:
@@ -152,3 +174,20 @@ def _text(data_set: Dataset, keyword: str) -> str:
     values = value if isinstance(value, MultiValue | list) else [value]
     text = "\\".join(str(item) for item in values)
     return text.replace("\0", "").strip(" ")[:MAXIMUM_VALUE_CHARACTERS]
+
+
+def _plain_text(element: RawDataElement, vr: str) -> str | None:
+    """Return the text of a value that says the same in every character set, without pydicom's costly conversion.
+
+    None for what needs it: several values, numbers with more than digits, names in groups, other characters than ASCII.
+    """
+    value = element.value
+    if not value or (element.VR or vr) != vr:
+        return None
+    if vr == "US":
+        if len(value) != UNSIGNED_SHORT_BYTES:
+            return None
+        return str(int.from_bytes(value, "little" if element.is_little_endian else "big"))
+    pattern = PLAIN.get(vr, PLAIN_TEXT)
+    matched = pattern.fullmatch(value)
+    return matched[1].decode("ascii").strip(" ")[:MAXIMUM_VALUE_CHARACTERS] if matched else None

@@ -7,6 +7,7 @@ bytes under a SOP Instance UID stay; equal bytes again add nothing; other bytes 
 
 import functools
 import unicodedata
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -27,6 +28,32 @@ FOLDED = {
     table.name: [name.removesuffix("_folded") for name in table.columns.keys() if name.endswith("_folded")]  # noqa: SIM118
     for table in (STUDY, SERIES)
 }
+
+# Built once: building a statement costs as much as running it.
+_SELECT_KEPT = select(
+    INSTANCE.c.sop_instance_uid, INSTANCE.c.id, INSTANCE.c.file_key, INSTANCE.c.sha256, INSTANCE.c.transfer_syntax_uid
+).where(INSTANCE.c.sop_instance_uid.in_(bindparam("uids", expanding=True)))
+_SELECT_STUDIES = select(STUDY.c.study_instance_uid, STUDY.c.id).where(
+    STUDY.c.study_instance_uid.in_(bindparam("uids", expanding=True))
+)
+_SELECT_SERIES = select(SERIES.c.study_pk, SERIES.c.series_instance_uid, SERIES.c.id).where(
+    SERIES.c.study_pk.in_(bindparam("studies", expanding=True)),
+    SERIES.c.series_instance_uid.in_(bindparam("uids", expanding=True)),
+)
+_INSERT_OUTBOX = OUTBOX.insert()
+_COUNT_IN_SERIES = (
+    update(SERIES)
+    .where(SERIES.c.id == bindparam("pk"))
+    .values(instance_count=SERIES.c.instance_count + bindparam("added"))
+)
+_COUNT_IN_STUDY = (
+    update(STUDY)
+    .where(STUDY.c.id == bindparam("pk"))
+    .values(
+        instance_count=STUDY.c.instance_count + bindparam("added"),
+        series_count=select(func.count()).where(SERIES.c.study_pk == STUDY.c.id).scalar_subquery(),
+    )
+)
 
 
 class Outcome(StrEnum):
@@ -63,8 +90,7 @@ def record(connection: Connection, batch: Sequence[Received]) -> list[Outcome]:
     fresh = {item.header.instance["sop_instance_uid"]: item for item in reversed(batch)}
     fresh = {uid: item for uid, item in fresh.items() if uid not in kept}
     if fresh:
-        _insert(connection, list(fresh.values()))
-        kept = _kept(connection, batch)  # with what another process stored meanwhile
+        kept |= _insert(connection, list(fresh.values()))
     outcomes = [_outcome(item, kept[item.header.instance["sop_instance_uid"]]) for item in batch]
     others = [item for item, outcome in zip(batch, outcomes, strict=True) if outcome is Outcome.OTHER_VERSION]
     already = _insert_others(connection, others, kept)
@@ -83,14 +109,8 @@ class _Kept:
 
 
 def _kept(connection: Connection, batch: Sequence[Received]) -> dict[str, _Kept]:
-    uids = {item.header.instance["sop_instance_uid"] for item in batch}
-    columns = INSTANCE.c
-    rows = connection.execute(
-        select(
-            columns.sop_instance_uid, columns.id, columns.file_key, columns.sha256, columns.transfer_syntax_uid
-        ).where(columns.sop_instance_uid.in_(uids))
-    )
-    return {uid: _Kept(*rest) for uid, *rest in rows}
+    uids = sorted({item.header.instance["sop_instance_uid"] for item in batch})
+    return {uid: _Kept(*rest) for uid, *rest in connection.execute(_SELECT_KEPT, {"uids": uids})}
 
 
 def _outcome(item: Received, kept: _Kept) -> Outcome:
@@ -100,29 +120,36 @@ def _outcome(item: Received, kept: _Kept) -> Outcome:
     return Outcome.DUPLICATE if same else Outcome.OTHER_VERSION
 
 
-def _insert(connection: Connection, items: Sequence[Received]) -> None:
+def _insert(connection: Connection, items: Sequence[Received]) -> dict[str, _Kept]:
+    """Write new instances with all that belongs to them; return what is kept under their UIDs afterwards.
+
+    That is not what was written where another process has stored the same instance meanwhile.
+    """
     studies = _upsert_studies(connection, items)
     series = _upsert_series(connection, items, studies)
     rows = [_instance_row(item, studies, series) for item in items]
     connection.execute(_insert_new(connection.dialect.name, INSTANCE), rows)
-    own = _inserted(connection, rows)
+    kept = _kept(connection, items)
+    own = [
+        row | {"instance_pk": found.pk, "queue": item.queue.value}
+        for item, row in zip(items, rows, strict=True)
+        if (found := kept[item.header.instance["sop_instance_uid"]]).file_key == item.file.key
+    ]
     if own:
-        queues = {item.file.key: item.queue.value for item in items}
-        connection.execute(
-            OUTBOX.insert(),
-            [
-                {
-                    "instance_pk": row.id,
-                    "queue": queues[row.file_key],
-                    "leased_until": 0.0,
-                    "attempts": 0,
-                    "enqueued_at": row.received_at,
-                    "last_error": "",
-                }
-                for row in own
-            ],
-        )
+        connection.execute(_INSERT_OUTBOX, [_outbox_row(row) for row in own])
         _add_to_counts(connection, own)
+    return kept
+
+
+def _outbox_row(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "instance_pk": row["instance_pk"],
+        "queue": row["queue"],
+        "leased_until": 0.0,
+        "attempts": 0,
+        "enqueued_at": row["received_at"],
+        "last_error": "",
+    }
 
 
 def _upsert_studies(connection: Connection, items: Iterable[Received]) -> dict[str, int]:
@@ -134,9 +161,7 @@ def _upsert_studies(connection: Connection, items: Iterable[Received]) -> dict[s
         row["last_received_at"] = max(row["last_received_at"], item.received_at)
     # In one order everywhere, so that two processes cannot wait for each other.
     connection.execute(_upsert_study(connection.dialect.name), [rows[uid] for uid in sorted(rows)])
-    found = connection.execute(
-        select(STUDY.c.study_instance_uid, STUDY.c.id).where(STUDY.c.study_instance_uid.in_(rows))
-    )
+    found = connection.execute(_SELECT_STUDIES, {"uids": sorted(rows)})
     return {row.study_instance_uid: row.id for row in found}
 
 
@@ -162,10 +187,8 @@ def _upsert_series(
         _fill_gaps(row, text)
     connection.execute(_upsert_one_series(connection.dialect.name), [rows[key] for key in sorted(rows)])
     found = connection.execute(
-        select(SERIES.c.study_pk, SERIES.c.series_instance_uid, SERIES.c.id).where(
-            SERIES.c.study_pk.in_({study_pk for study_pk, _ in rows}),
-            SERIES.c.series_instance_uid.in_({uid for _, uid in rows}),
-        )
+        _SELECT_SERIES,
+        {"studies": sorted({study_pk for study_pk, _ in rows}), "uids": sorted({uid for _, uid in rows})},
     )
     return {(study_pk, uid): pk for study_pk, uid, pk in found}
 
@@ -199,15 +222,6 @@ def _insert_new(dialect: str, table: Table) -> Any:
     return _insert_into(dialect, table).on_conflict_do_nothing()
 
 
-@functools.cache
-def _add_to_count(table: Table) -> Any:
-    return (
-        update(table)
-        .where(table.c.id == bindparam("pk"))
-        .values(instance_count=table.c.instance_count + bindparam("added"))
-    )
-
-
 def _gap_filling(table: Table, excluded: Any) -> dict[str, Any]:
     """Return what a later instance changes of an existing row: it fills empty text, and nothing else."""
     keys = {"study_instance_uid", "series_instance_uid"}
@@ -238,25 +252,11 @@ def _file_columns(item: Received) -> dict[str, Any]:
     }
 
 
-def _inserted(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> Sequence[Any]:
-    columns = INSTANCE.c
-    return connection.execute(
-        select(columns.id, columns.file_key, columns.received_at, columns.study_pk, columns.series_pk).where(
-            columns.file_key.in_([row["file_key"] for row in rows])
-        )
-    ).all()
-
-
-def _add_to_counts(connection: Connection, own: Sequence[Any]) -> None:
-    by_series: dict[int, int] = {}
-    by_study: dict[int, int] = {}
-    for row in own:
-        by_series[row.series_pk] = by_series.get(row.series_pk, 0) + 1
-        by_study[row.study_pk] = by_study.get(row.study_pk, 0) + 1
-    for table, counts in ((SERIES, by_series), (STUDY, by_study)):
-        connection.execute(_add_to_count(table), [{"pk": pk, "added": counts[pk]} for pk in sorted(counts)])
-    number = select(func.count()).where(SERIES.c.study_pk == STUDY.c.id).scalar_subquery()
-    connection.execute(update(STUDY).where(STUDY.c.id.in_(sorted(by_study))).values(series_count=number))
+def _add_to_counts(connection: Connection, own: Sequence[Mapping[str, Any]]) -> None:
+    by_series = Counter(row["series_pk"] for row in own)
+    by_study = Counter(row["study_pk"] for row in own)
+    for statement, counts in ((_COUNT_IN_SERIES, by_series), (_COUNT_IN_STUDY, by_study)):
+        connection.execute(statement, [{"pk": pk, "added": counts[pk]} for pk in sorted(counts)])
 
 
 def _insert_others(connection: Connection, items: Sequence[Received], kept: Mapping[str, _Kept]) -> set[str]:

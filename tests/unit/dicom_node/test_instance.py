@@ -5,11 +5,16 @@ import zlib
 from pathlib import Path
 
 import pytest
-from pydicom import dcmread
+from hypothesis import given
+from hypothesis import strategies as st
+from pydicom import Dataset, dcmread
+from pydicom.datadict import dictionary_VR, tag_for_keyword
+from pydicom.dataelem import RawDataElement
+from pydicom.tag import BaseTag
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from dicom_node.errors import Rejected
-from dicom_node.instance import encode_file_meta, header_of, is_uid, patient_key, read_header
+from dicom_node.instance import _plain_text, encode_file_meta, header_of, is_uid, patient_key, read_header
 from tests.dicom import ct, encoded
 
 LIMIT = 1 << 20
@@ -43,6 +48,27 @@ def test_the_header_is_read_in_every_encoding(tmp_path: Path, syntax: str) -> No
 
 def test_several_values_are_joined_by_a_backslash() -> None:
     assert header_of(ct(ImageType=["ORIGINAL", "PRIMARY"]), "1.2").instance["image_type"] == "ORIGINAL\\PRIMARY"
+
+
+@given(
+    st.sampled_from(["PatientID", "PatientName", "SeriesNumber", "PatientWeight", "StudyDate", "ImageType", "Rows"]),
+    st.text("0123456789 AZ^=\\~.+-\x1b\0ä", max_size=12).map(lambda text: text.encode("latin-1")),
+)
+def test_plain_values_read_as_pydicom_reads_them(keyword: str, value: bytes) -> None:
+    tag, vr = tag_for_keyword(keyword), dictionary_VR(keyword)
+    assert tag is not None
+    raw = RawDataElement(BaseTag(tag), vr, len(value), value, 0, False, True)
+    plain = _plain_text(raw, vr)
+    if plain is not None:
+        data_set = Dataset({BaseTag(tag): raw})
+        assert plain == str(data_set[keyword].value).replace("\0", "").strip(" ")
+
+
+@pytest.mark.parametrize(
+    ("vr", "value", "text"), [("PN", b"Doe^Jane", "Doe^Jane"), ("IS", b"7 ", "7"), ("US", b"\0\2", "512")]
+)
+def test_the_commonest_values_are_plain(vr: str, value: bytes, text: str) -> None:
+    assert _plain_text(RawDataElement(BaseTag(0x00100010), vr, len(value), value, 0, False, True), vr) == text
 
 
 def test_a_deflated_bomb_is_inflated_only_to_the_limit(tmp_path: Path) -> None:
