@@ -23,6 +23,7 @@ from dicom_node.similarity_block import Block, Element
 
 MAXIMUM_KEY_CHARACTERS = 1024
 UTF_8 = "ISO_IR 192"
+TAG_OF = {keyword: Tag(keyword) for keyword in (*BY_KEYWORD, *COMPUTED_BY_KEYWORD)}
 QUERY_RETRIEVE_LEVEL = Tag("QueryRetrieveLevel")
 # Said about the query itself, not asked about a match.
 _NOT_ASKED = frozenset(
@@ -94,7 +95,7 @@ def build(query: Query, row: Mapping[str, str], similarity: Mapping[Element, str
     for keyword in query.keys:
         attribute = _attribute(keyword)
         if attribute is not None:
-            response.add(_element(Tag(keyword), attribute.vr, row.get(keyword, "")))
+            response.add(_element(TAG_OF[keyword], attribute.vr, row.get(keyword, "")))
     if query.similarity is not None:
         similarity_block.write(response, query.similarity, similarity)
     response.QueryRetrieveLevel = query.level.name
