@@ -87,8 +87,11 @@ def fold(name: str) -> str:
 def record(connection: Connection, batch: Sequence[Received]) -> list[Outcome]:
     """Write a batch within the connection's transaction; one outcome for each, in order."""
     kept = _kept(connection, batch)
-    fresh = {item.header.instance["sop_instance_uid"]: item for item in reversed(batch)}
-    fresh = {uid: item for uid, item in fresh.items() if uid not in kept}
+    fresh: dict[str, Received] = {}
+    for item in batch:
+        uid = item.header.instance["sop_instance_uid"]
+        if uid not in kept:
+            fresh.setdefault(uid, item)
     if fresh:
         kept |= _insert(connection, list(fresh.values()))
     outcomes = [_outcome(item, kept[item.header.instance["sop_instance_uid"]]) for item in batch]
