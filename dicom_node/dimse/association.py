@@ -237,12 +237,18 @@ class ServedAssociation:
 
     def is_cancelled(self, message_id: int) -> bool:
         """Tell whether a C-CANCEL has come for the operation of this message ID; looks, and does not wait."""
+        try:
+            self._take_cancellations()
+        except (Ended, Violation):
+            return True  # it is raised again when the next request is waited for
+        return message_id in self._cancelled
+
+    def _take_cancellations(self) -> None:
         while isinstance(event := self._channel.event_at_hand(), CommandReceived):
             if event.command.field != CommandField.C_CANCEL:
-                break
+                return
             self._cancelled.add(event.command.message_id)
             self._channel.drop_held()
-        return message_id in self._cancelled
 
     def request(self, context_id: int, command: Mapping[Element, Value], data: bytes | memoryview) -> Command:
         """Send a request of ours and wait for its response: a sub-operation on the peer's association.
@@ -250,6 +256,7 @@ class ServedAssociation:
         Raises Violation when something else comes; a C-CANCEL is remembered.
         """
         self._channel.send(context_id, commands.encode(command), data)
+        self._channel.flush()
         while True:
             event = self._channel.next_event()
             if not isinstance(event, CommandReceived):

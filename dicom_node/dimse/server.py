@@ -1,14 +1,13 @@
 """The DIMSE edge: one port, two AE titles, any number of associations up to a limit.
 
-Built by `serve`; everything behind it is a use case. The rule: pynetdicom is seen in this package only, and nothing
-here logs what an Identifier or a data set holds.
+Built by `serve`; the protocol is the engine's, and everything behind the edge is a use case. The rule: nothing here
+logs what an Identifier or a data set holds.
 """
 
 import socket
 import threading
 from collections.abc import Iterator
-
-from pynetdicom import _config
+from contextlib import suppress
 
 from dicom_node import metrics
 from dicom_node.attribute_search import AttributeSearch
@@ -27,11 +26,6 @@ from dicom_node.doors import Door, Doors
 from dicom_node.ingest import Claimed, Ingest
 from dicom_node.settings import DicomSettings
 from dicom_node.similarity_search import SimilaritySearch
-
-# pynetdicom's own handlers log Identifiers and responses at info.
-_config.LOG_HANDLER_LEVEL = "none"
-_config.LOG_REQUEST_IDENTIFIERS = False
-_config.LOG_RESPONSE_IDENTIFIERS = False
 
 # Threads beyond the associations that are let in: for those that are being told that they are not.
 SPARE_THREADS = 32
@@ -99,14 +93,20 @@ class DicomServer:
             has_room = len(self._connected) < self._settings.maximum_associations + SPARE_THREADS
         if not has_room:
             metrics.ASSOCIATIONS.labels(LIMIT_EXCEEDED.outcome).inc()
-            connection.send(LIMIT_EXCEEDED.encoded)
+            with suppress(OSError):  # gone already
+                connection.send(LIMIT_EXCEEDED.encoded)
             connection.close()
             return
         channel = Channel(connection, conversation, self._settings.network_timeout_s)
         association = ServedAssociation(channel, conversation, self, self._settings.maximum_pdu_bytes)
         with self._changed:
             self._connected.add(association)
-        threading.Thread(target=association.run, args=(asked.body,), name="dicom-association", daemon=True).start()
+        thread = threading.Thread(target=association.run, args=(asked.body,), name="dicom-association", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError:  # the system has no thread to give
+            self.leave(association)
+            raise
 
     # What associations ask of the server
 

@@ -11,6 +11,7 @@ from contextlib import suppress
 
 from dicom_node.dimse.engine import conversation as protocol
 from dicom_node.dimse.engine.conversation import NEED_DATA, Aborted, Conversation, Event
+from dicom_node.dimse.engine.violation import Violation
 
 FLUSH_BYTES = 1 << 16
 FLUSH_S = 0.01
@@ -36,6 +37,7 @@ class Channel:
         self._unsent_bytes = 0
         self._sent_at = 0.0
         self._held: Event | None = None
+        self._failure: Ended | Violation | None = None
         self._stopping = False
         self._waits_idle = False
 
@@ -52,16 +54,17 @@ class Channel:
         return event
 
     def event_at_hand(self) -> Event | None:
-        """Return the next event if it has come already, and keep it for `next_event`. Raises Ended, Violation."""
-        while self._held is None:
-            event = self._conversation.next_event()
-            if isinstance(event, Aborted):
-                raise Ended("aborted by the peer")
-            if event is not NEED_DATA:
-                self._held = event
-            elif not self._receive():
-                break
-        return self._held
+        """Return the next event if it has come already, and keep it for `next_event`.
+
+        Raises Ended or Violation; once raised, always.
+        """
+        if self._failure is not None:
+            raise self._failure
+        try:
+            return self._look()
+        except (Ended, Violation) as failure:
+            self._failure = failure
+            raise
 
     def drop_held(self) -> None:
         """Forget the event that `event_at_hand` returned: it has been acted on."""
@@ -121,6 +124,17 @@ class Channel:
     def close(self) -> None:
         """Close the socket."""
         self._connection.close()
+
+    def _look(self) -> Event | None:
+        while self._held is None:
+            event = self._conversation.next_event()
+            if isinstance(event, Aborted):
+                raise Ended("aborted by the peer")
+            if event is not NEED_DATA:
+                self._held = event
+            elif not self._receive():
+                break
+        return self._held
 
     def _linger(self) -> None:
         """Let the peer read our last words: closing with unread data would take them back (RFC 1122 4.2.2.13)."""
