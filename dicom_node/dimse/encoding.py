@@ -18,7 +18,7 @@ MAXIMUM_PLAIN_CHARACTERS = 1024
 UNDEFINED_LENGTH = 0xFFFFFFFF
 
 
-# Encoded without pydicom's writer, which takes six times as long: text of one byte a character, with a short length.
+# Encoded without pydicom's writer, which takes seven times the CPU: text of one byte a character, with a short length.
 _PLAIN_VRS = frozenset({"AE", "AS", "CS", "DA", "DS", "DT", "IS", "LO", "LT", "PN", "SH", "ST", "TM", "UI"})
 _EXPLICIT_HEADER = struct.Struct("<HH2sH")
 _IMPLICIT_HEADER = struct.Struct("<HHL")
