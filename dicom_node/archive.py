@@ -12,6 +12,7 @@ import hashlib
 import os
 import re
 import shutil
+import struct
 import threading
 import time
 import uuid
@@ -25,6 +26,8 @@ from dicom_node.errors import Corrupt, Unavailable
 KEY = re.compile(r"\d{8}/\d{4}/[0-9a-f]{32}\.dcm")
 PREFIX = bytes(128) + b"DICM"
 CHUNK = 1 << 20
+# (0002,0000) UL, 4 bytes: tag, VR, length, value.
+GROUP_LENGTH = struct.Struct("<HH2sHL")
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +140,19 @@ class Archive:
             raise Corrupt("not a key of the archive")
         return self.root / key
 
+    def verified_offset(self, key: str, sha256: str) -> int:
+        """Read a kept file through; return where its data set starts. Raises Corrupt unless its digest is `sha256`."""
+        try:
+            offset = _data_set_offset(self.path(key))
+            digest = sha256_of_data_set(self.path(key), offset)
+        except FileNotFoundError as error:
+            raise Corrupt("a kept file is gone") from error
+        except OSError as error:
+            raise Unavailable(f"the archive could not read a file: {error.strerror}") from error
+        if digest != sha256:
+            raise Corrupt("a kept file does not hold what was received")
+        return offset
+
     def delete(self, key: str) -> None:
         """Remove a kept file; one that is gone already is no error."""
         self.path(key).unlink(missing_ok=True)
@@ -176,6 +192,15 @@ def sha256_of_data_set(path: Path, offset: int) -> str:
     with path.open("rb") as file:
         file.seek(offset)
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _data_set_offset(path: Path) -> int:
+    """Return where the data set of a file of ours starts: its meta information begins with its length (PS3.10 7.1)."""
+    with path.open("rb") as file:
+        head = file.read(len(PREFIX) + GROUP_LENGTH.size)
+    if len(head) < len(PREFIX) + GROUP_LENGTH.size:
+        raise Corrupt("a kept file is cut off")
+    return len(head) + int(GROUP_LENGTH.unpack_from(head, len(PREFIX))[-1])
 
 
 def _try_lock(folder: Path) -> int | None:

@@ -8,6 +8,7 @@ from index_service.errors import Corrupt, Rejected, Unavailable
 
 __all__ = [
     "Corrupt",
+    "DestinationUnknown",
     "ExampleNotEmbeddable",
     "ExampleNotIndexed",
     "ExampleUnknown",
@@ -42,6 +43,10 @@ class SopClassMismatch(Rejected):
 
 class SopInstanceInvalid(Rejected):
     """What the sender names the instance by is no UID (PS3.7 annex C.5.6: 0117)."""
+
+
+class DestinationUnknown(Rejected):
+    """The move destination is none of the configured peers (PS3.4 C.4.2.1.5: A801)."""
 
 
 class IdentifierMismatch(Rejected):

@@ -22,6 +22,10 @@ ASSOCIATIONS_OPEN = Gauge("dicom_node_associations_open", "Associations now open
 ASSOCIATIONS = Counter("dicom_node_associations_total", "Associations by how they began.", ["outcome"])
 QUERIES = Counter("dicom_node_queries_total", "Queries answered.", ["service", "level", "status"])
 QUERY_SECONDS = Histogram("dicom_node_query_seconds", "Whole queries, first to last byte.", ["service"], buckets=FAST)
+RETRIEVALS = Counter("dicom_node_retrievals_total", "C-MOVE and C-GET answered.", ["service", "level", "status"])
+SUBOPERATIONS = Counter(
+    "dicom_node_suboperations_total", "Instances sent for C-MOVE and C-GET, by what became of each.", ["outcome"]
+)
 SIMILARITY_SECONDS = Histogram(
     "dicom_node_similarity_seconds", "Similarity searches, without the sending of rows.", buckets=FAST
 )

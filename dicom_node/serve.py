@@ -13,9 +13,11 @@ from dicom_node.archive import Archive
 from dicom_node.attribute_search import AttributeSearch
 from dicom_node.broker import Broker
 from dicom_node.catalog.repository import Catalog
+from dicom_node.converter import Converter
 from dicom_node.dimse.server import DicomServer
 from dicom_node.errors import Unavailable
 from dicom_node.ingest import Ingest
+from dicom_node.retrieve import Retrieval
 from dicom_node.settings import Settings
 from dicom_node.signals import stop_on_signals
 from dicom_node.similarity_search import SimilaritySearch
@@ -45,7 +47,16 @@ def run(settings: Settings) -> int:
         stack.callback(ingest.close)
         similarity = SimilaritySearch(catalog, index, settings.similarity)
         stack.callback(similarity.close)
-        dicom = DicomServer(settings.dicom, ingest, AttributeSearch(catalog, settings.dicom), similarity)
+        converter = Converter(archive, settings.retrieve)
+        stack.callback(converter.close)
+        dicom = DicomServer(
+            settings.dicom,
+            ingest,
+            AttributeSearch(catalog, settings.dicom),
+            similarity,
+            Retrieval(catalog, archive, converter),
+            settings.peers,
+        )
         dicom.start()
         stack.callback(dicom.stop, DRAIN_S)
         http = HttpServer(

@@ -7,7 +7,7 @@ Order, the later wins: the defaults here < the YAML file (`--config`) < the envi
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -54,6 +54,29 @@ class SimilaritySettings(Section):
     maximum_rows: Annotated[int, Field(ge=1, le=100)] = 100
     wait_for_example_s: Annotated[float, Field(ge=0, le=5)] = 5.0
     same_patient: Literal["INCLUDE", "EXCLUDE"] = "EXCLUDE"
+
+
+class RetrieveSettings(Section):
+    """C-MOVE and C-GET. What one conversion to an uncompressed transfer syntax may take."""
+
+    conversion_timeout_s: Seconds = 30.0
+    conversion_memory_bytes: Positive = 1 << 30
+
+
+class PeerSettings(Section):
+    """Another DICOM system that we may call: a destination of C-MOVE."""
+
+    ae_title: AETitle
+    host: Annotated[str, Field(min_length=1)]
+    port: Annotated[int, Field(ge=1, le=65535)]
+    description: str = ""
+
+
+def _distinct(peers: tuple[PeerSettings, ...]) -> tuple[PeerSettings, ...]:
+    titles = [peer.ae_title.strip() for peer in peers]
+    if len(set(titles)) < len(titles):
+        raise ValueError("two peers have the same AE title")
+    return peers
 
 
 class HttpSettings(Section):
@@ -125,6 +148,8 @@ class Settings(BaseSettings):
     data_dir: Path = Path("data")
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     dicom: DicomSettings = DicomSettings()
+    peers: Annotated[tuple[PeerSettings, ...], AfterValidator(_distinct)] = ()
+    retrieve: RetrieveSettings = RetrieveSettings()
     similarity: SimilaritySettings = SimilaritySettings()
     http: HttpSettings = HttpSettings()
     catalog: CatalogSettings = CatalogSettings()

@@ -3,7 +3,8 @@
 import re
 import subprocess
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from itertools import groupby
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from pydicom import Dataset, dcmread
 from pydicom.errors import InvalidDicomError
 from pydicom.filereader import read_file_meta_info
 
-from tests.servers import require
+from tests.servers import accepts, free_port, require, wait_for
 
 # What storescu must be told to propose a transfer syntax; those it does not know are not in the table.
 PROPOSE = {
@@ -30,7 +31,21 @@ PROPOSE = {
     "1.2.840.10008.1.2.4.100": "-xm",
     "1.2.840.10008.1.2.4.102": "-xn",
 }
+ENVIRONMENT = {"TCP_NODELAY": "1", "PATH": "/usr/bin:/bin", "DCMDICTPATH": "/usr/share/libdcmtk17/dicom.dic"}
 STORED = re.compile(r"Received Store Response \((.+?)\)")
+
+
+class Retrieved:
+    """What `movescu` or `getscu` had to say."""
+
+    def __init__(self, output: str) -> None:
+        self.output = output
+
+    @property
+    def status(self) -> str:
+        """The text of the final status."""
+        (text,) = re.findall(r"(?:Received Final Move Response|Received C-GET Response) \((.+?)\)", self.output)[-1:]
+        return str(text)
 
 
 def dcmtk(tool: str, *arguments: str, timeout_s: float = 120.0) -> subprocess.CompletedProcess[str]:
@@ -41,7 +56,7 @@ def dcmtk(tool: str, *arguments: str, timeout_s: float = 120.0) -> subprocess.Co
         text=True,
         errors="replace",
         timeout=timeout_s,
-        env={"TCP_NODELAY": "1", "PATH": "/usr/bin:/bin", "DCMDICTPATH": "/usr/share/libdcmtk17/dicom.dic"},
+        env=ENVIRONMENT,
     )
 
 
@@ -70,6 +85,26 @@ def findscu(port: int, keys: Iterable[str], called: str = "DICOMNODE", model: st
         assert result.returncode == 0, output
         assert "Received Final Find Response (Success)" in output, output
         return [dcmread(path) for path in sorted(Path(folder).glob("rsp*.dcm"))]
+
+
+@contextmanager
+def storescp(folder: Path, *options: str) -> Iterator[int]:
+    """Run a storage SCP that writes what it receives into `folder`, bit by bit; give its port."""
+    port = free_port()
+    command = [require("storescp"), "+B", "-od", str(folder), *options, str(port)]
+    with subprocess.Popen(command, env=ENVIRONMENT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        try:
+            wait_for(lambda: accepts(port), "storescp listening")
+            yield port
+        finally:
+            process.terminate()
+
+
+def retrieve(tool: str, port: int, keys: Iterable[str], *options: str, called: str = "DICOMNODE") -> Retrieved:
+    """Ask with `movescu` or `getscu`; return how it ended."""
+    arguments = [text for key in keys for text in ("-k", key)]
+    result = dcmtk(tool, "-v", *options, "-aec", called, "-aet", "WORKSTATION", *arguments, "127.0.0.1", str(port))
+    return Retrieved(result.stdout + result.stderr)
 
 
 def _propose(path: Path) -> str:

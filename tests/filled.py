@@ -13,8 +13,10 @@ import numpy as np
 
 from dicom_node.archive import Archive
 from dicom_node.catalog.repository import Catalog
+from dicom_node.converter import Converter
 from dicom_node.ingest import Claimed, Ingest
 from dicom_node.instance import patient_key
+from dicom_node.retrieve import Retrieval
 from dicom_node.settings import Settings, load
 from dicom_node.similarity_search import SimilaritySearch
 from index_service.port import Record
@@ -36,6 +38,7 @@ class Filled:
     ingest: Ingest
     index: Shard
     similarity: SimilaritySearch
+    retrieval: Retrieval
 
     def store(self, study: str, **elements: Any) -> str:
         """Keep a CT instance of a study, pending; return its SOP Instance UID."""
@@ -78,9 +81,12 @@ def filled(data: Path, **overrides: Any) -> Iterator[Filled]:
     server = IndexServer(index, settings.index.address, threads=4, message_bytes=settings.index.message_bytes)
     server.start()
     with Catalog(settings.catalog_url) as catalog:
-        ingest = Ingest(Archive(settings.archive_dir), catalog, 1 << 20)
+        archive = Archive(settings.archive_dir)
+        ingest = Ingest(archive, catalog, 1 << 20)
         similarity = SimilaritySearch(catalog, index, settings.similarity)
-        yield Filled(settings, catalog, ingest, index, similarity)
+        converter = Converter(archive, settings.retrieve)
+        yield Filled(settings, catalog, ingest, index, similarity, Retrieval(catalog, archive, converter))
+        converter.close()
         similarity.close()
         ingest.close()
     server.stop(1.0)

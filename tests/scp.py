@@ -52,7 +52,8 @@ def serving(data: Path, dicom: dict[str, Any] | None = None, **overrides: Any) -
     with filled(data, dicom=options, **overrides) as parts:
         settings: DicomSettings = parts.settings.dicom
         search = AttributeSearch(parts.catalog, settings)
-        server = DicomServer(settings, parts.ingest, search, parts.similarity)
+        peers = parts.settings.peers
+        server = DicomServer(settings, parts.ingest, search, parts.similarity, parts.retrieval, peers)
         server.start()
         try:
             yield Scp(server, parts)

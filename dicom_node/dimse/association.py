@@ -5,12 +5,15 @@ taken in and answered. The rule: whatever ends the association, no unfinished da
 """
 
 import logging
+import mmap
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Protocol
 
 from dicom_node import metrics
 from dicom_node.dimse import presentation, status
+from dicom_node.dimse.destinations import MAXIMUM_MESSAGE_ID, RequestorDestination
 from dicom_node.dimse.encoding import encode
 from dicom_node.dimse.engine import commands
 from dicom_node.dimse.engine.channel import Channel, Ended
@@ -26,6 +29,7 @@ from dicom_node.dimse.engine.negotiation import (
     Acceptance,
     Answer,
     AssociationRequest,
+    Role,
     decode_request,
     encode_acceptance,
     encode_rejection,
@@ -34,15 +38,25 @@ from dicom_node.dimse.engine.violation import Violation
 from dicom_node.dimse.handlers import echo
 from dicom_node.dimse.handlers.find import FindRequest, Response
 from dicom_node.dimse.handlers.store import Reception
-from dicom_node.dimse.presentation import Result
+from dicom_node.dimse.presentation import FIND_MODELS, GET_MODELS, MOVE_MODELS, Result
 from dicom_node.dimse.status import Status
+from dicom_node.dimse.suboperations import RetrieveRequest, RetrieveResponse
+from dicom_node.errors import Unavailable
 from dicom_node.ingest import Claimed
 from dicom_node.instance import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME, is_uid
+from dicom_node.retrieve import Sendable
 
 logger = logging.getLogger(__name__)
 
 MINIMUM_PEER_PDU_BYTES = 16
 MAXIMUM_IDENTIFIER_BYTES = 1 << 20
+LOW_PRIORITY = 2
+COUNTS = {
+    "NumberOfRemainingSuboperations": Element.REMAINING_SUBOPERATIONS,
+    "NumberOfCompletedSuboperations": Element.COMPLETED_SUBOPERATIONS,
+    "NumberOfFailedSuboperations": Element.FAILED_SUBOPERATIONS,
+    "NumberOfWarningSuboperations": Element.WARNING_SUBOPERATIONS,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +95,12 @@ class Services(Protocol):
     def find(self, request: FindRequest) -> Iterator[Response]:
         """Answer a query: pending statuses with rows, then one final status."""
 
+    def move(self, request: RetrieveRequest) -> Iterator[RetrieveResponse]:
+        """Send instances to a peer: pending responses with counts, then the final one."""
+
+    def get(self, request: RetrieveRequest, requestor: RequestorDestination) -> Iterator[RetrieveResponse]:
+        """Send instances to the requestor: pending responses with counts, then the final one."""
+
 
 class ServedAssociation:
     """A connection whose A-ASSOCIATE-RQ has come."""
@@ -95,7 +115,9 @@ class ServedAssociation:
         self._maximum_pdu_bytes = maximum_pdu_bytes
         self._contexts: dict[int, Answer] = {}
         self._asked: AssociationRequest | None = None
+        self._roles: dict[str, Role] = {}
         self._cancelled: set[int] = set()
+        self._sent_message_id = 0
 
     @property
     def calling_ae_title(self) -> str:
@@ -148,6 +170,7 @@ class ServedAssociation:
             _answered(proposal.context_id, proposal.abstract_syntax, proposal.transfer_syntaxes)
             for proposal in asked.proposals
         ]
+        self._roles = {uid: role for uid, asked_role in asked.roles.items() if (role := _role(uid, asked_role))}
         self._contexts = {answer.context_id: answer for answer in answers if answer.result == Result.ACCEPTANCE}
         self._conversation.establish(frozenset(self._contexts), asked.maximum_pdu_bytes)
         self._channel.write(
@@ -159,7 +182,7 @@ class ServedAssociation:
                     maximum_pdu_bytes=self._maximum_pdu_bytes,
                     implementation_class_uid=IMPLEMENTATION_CLASS_UID,
                     implementation_version_name=IMPLEMENTATION_VERSION_NAME,
-                    roles={},
+                    roles=self._roles,
                 )
             )
         )
@@ -192,6 +215,8 @@ class ServedAssociation:
                 self._serve_store(request)
             case CommandField.C_FIND:
                 self._serve_find(request)
+            case CommandField.C_MOVE | CommandField.C_GET:
+                self._serve_retrieve(request)
             case CommandField.C_CANCEL:
                 return  # what it was for has been answered already
             case _:
@@ -222,7 +247,7 @@ class ServedAssociation:
     def _serve_find(self, request: CommandReceived) -> None:
         context = self._contexts[request.context_id]
         identifier = self._receive_data_set() if request.command.has_data_set else b""
-        if request.command.sop_class_uid != context.abstract_syntax:
+        if not self._fits_context(request, FIND_MODELS):
             self._answer(request, status.SOP_CLASS_NOT_SUPPORTED)
             return
         find = FindRequest(
@@ -234,6 +259,70 @@ class ServedAssociation:
         )
         for answer, row in self._services.find(find):
             self._answer(request, answer, b"" if row is None else encode(row, context.transfer_syntax))
+
+    def _serve_retrieve(self, request: CommandReceived) -> None:
+        command, transfer_syntax = request.command, self._contexts[request.context_id].transfer_syntax
+        identifier = self._receive_data_set() if command.has_data_set else b""
+        is_move = command.field == CommandField.C_MOVE
+        if not self._fits_context(request, MOVE_MODELS if is_move else GET_MODELS):
+            self._answer(request, status.SOP_CLASS_NOT_SUPPORTED)
+            return
+        retrieve = RetrieveRequest(
+            service="move" if is_move else "get",
+            sop_class_uid=command.sop_class_uid,
+            transfer_syntax_uid=transfer_syntax,
+            identifier=identifier,
+            message_id=command.message_id,
+            calling_ae_title=self.calling_ae_title,
+            called_ae_title=self.called_ae_title,
+            is_cancelled=lambda: self.is_cancelled(command.message_id),
+            move_destination=command.text(Element.MOVE_DESTINATION).strip(),
+        )
+        services = self._services
+        for answer in services.move(retrieve) if is_move else services.get(retrieve, RequestorDestination(self)):
+            failed = b"" if answer.identifier is None else encode(answer.identifier, transfer_syntax)
+            self._answer(request, answer.status, failed, answer.counts)
+
+    def _fits_context(self, request: CommandReceived, models: Mapping[str, object]) -> bool:
+        """Tell whether the command is for the SOP class that was negotiated, and one of its service."""
+        sop_class_uid = request.command.sop_class_uid
+        return sop_class_uid in models and sop_class_uid == self._contexts[request.context_id].abstract_syntax
+
+    def contexts_to_send(self, sop_class_uid: str) -> Mapping[str, int]:
+        """Return the contexts of a SOP class in which the requestor is the SCP: their IDs by transfer syntax."""
+        role = self._roles.get(sop_class_uid)
+        if role is None or not role.scp:
+            return {}
+        contexts = self._contexts.values()
+        return {each.transfer_syntax: each.context_id for each in contexts if each.abstract_syntax == sop_class_uid}
+
+    def store_at_requestor(self, context_id: int, sop_class_uid: str, sop_instance_uid: str, sendable: Sendable) -> int:
+        """Send an instance as a sub-operation of C-GET; return the status. Raises Unavailable when no file is there.
+
+        The file is mapped, so that memory does not grow with it.
+        """
+        self._sent_message_id = self._sent_message_id % MAXIMUM_MESSAGE_ID + 1
+        command: dict[Element, Value] = {
+            Element.COMMAND_FIELD: CommandField.C_STORE,
+            Element.MESSAGE_ID: self._sent_message_id,
+            Element.PRIORITY: LOW_PRIORITY,
+            Element.DATA_SET_TYPE: commands.A_DATA_SET,
+            Element.AFFECTED_SOP_CLASS_UID: sop_class_uid,
+            Element.AFFECTED_SOP_INSTANCE_UID: sop_instance_uid,
+        }
+        try:
+            with (
+                sendable.path.open("rb") as file,
+                mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped,
+                memoryview(mapped) as view,
+                view[sendable.data_set_offset :] as data_set,
+            ):
+                response = self.request(context_id, command, data_set)
+        except (OSError, ValueError) as error:  # ValueError: an empty file cannot be mapped
+            raise Unavailable("a kept file could not be read") from error
+        if response.status is None:
+            raise Violation("a response without a status")
+        return response.status
 
     def is_cancelled(self, message_id: int) -> bool:
         """Tell whether a C-CANCEL has come for the operation of this message ID; looks, and does not wait."""
@@ -253,12 +342,12 @@ class ServedAssociation:
     def request(self, context_id: int, command: Mapping[Element, Value], data: bytes | memoryview) -> Command:
         """Send a request of ours and wait for its response: a sub-operation on the peer's association.
 
-        Raises Violation when something else comes; a C-CANCEL is remembered.
+        Raises Violation when something else comes, Ended when nothing does; a C-CANCEL is remembered.
         """
         self._channel.send(context_id, commands.encode(command), data)
         self._channel.flush()
         while True:
-            event = self._channel.next_event()
+            event = self._channel.next_event(self._conversation.limits.message_s)
             if not isinstance(event, CommandReceived):
                 raise Violation("something else where a response was due")
             if event.command.field == CommandField.C_CANCEL:
@@ -292,7 +381,13 @@ class ServedAssociation:
         self._pass_data_set(take)
         return bytes(collected)
 
-    def _answer(self, request: CommandReceived, answer: Status, identifier: bytes = b"") -> None:
+    def _answer(
+        self,
+        request: CommandReceived,
+        answer: Status,
+        identifier: bytes = b"",
+        counts: Mapping[str, int] = MappingProxyType({}),
+    ) -> None:
         command = request.command
         elements: dict[Element, Value] = {
             Element.COMMAND_FIELD: command.field | commands.RESPONSE,
@@ -308,9 +403,19 @@ class ServedAssociation:
             elements[Element.ERROR_COMMENT] = answer.comment
         if answer.offending_element is not None:
             elements[Element.OFFENDING_ELEMENT] = answer.offending_element
+        elements.update((COUNTS[keyword], count) for keyword, count in counts.items())
         self._channel.send(request.context_id, commands.encode(elements), identifier)
 
 
 def _answered(context_id: int, abstract_syntax: str, transfer_syntaxes: tuple[str, ...]) -> Answer:
     negotiated = presentation.negotiate(abstract_syntax, transfer_syntaxes)
     return Answer(context_id, negotiated.result.value, abstract_syntax, negotiated.transfer_syntax)
+
+
+def _role(sop_class_uid: str, asked: Role) -> Role | None:
+    """Answer a proposed role (PS3.7 D.3.3.4); None means no.
+
+    Without a proposal the requestor is the SCU. It can be the SCP of storage alone: those are C-GET's sub-operations.
+    """
+    answered = Role(asked.scu, asked.scp and presentation.is_storage(sop_class_uid))
+    return answered if answered.scu or answered.scp else None

@@ -19,6 +19,16 @@ FIND_MODELS = {
     "1.2.840.10008.5.1.4.1.2.2.1": Model.STUDY_ROOT,
 }
 
+MOVE_MODELS = {
+    "1.2.840.10008.5.1.4.1.2.1.2": Model.PATIENT_ROOT,
+    "1.2.840.10008.5.1.4.1.2.2.2": Model.STUDY_ROOT,
+}
+GET_MODELS = {
+    "1.2.840.10008.5.1.4.1.2.1.3": Model.PATIENT_ROOT,
+    "1.2.840.10008.5.1.4.1.2.2.3": Model.STUDY_ROOT,
+}
+QUERY_RETRIEVE = FIND_MODELS | MOVE_MODELS | GET_MODELS
+
 IMPLICIT_LITTLE_ENDIAN = "1.2.840.10008.1.2"
 EXPLICIT_LITTLE_ENDIAN = "1.2.840.10008.1.2.1"
 EXPLICIT_BIG_ENDIAN = "1.2.840.10008.1.2.2"
@@ -69,7 +79,7 @@ def is_storage(abstract_syntax: str) -> bool:
 
 def negotiate(abstract_syntax: str, transfer_syntaxes: Sequence[str]) -> Negotiated:
     """Answer one proposed context. For storage the sender's order of transfer syntaxes counts, else ours."""
-    if abstract_syntax == VERIFICATION or abstract_syntax in FIND_MODELS:
+    if abstract_syntax == VERIFICATION or abstract_syntax in QUERY_RETRIEVE:
         fitting = [uid for uid in UNCOMPRESSED if uid in transfer_syntaxes]
     elif is_storage(abstract_syntax):
         fitting = [uid for uid in transfer_syntaxes if uid in KEPT_TRANSFER_SYNTAXES]

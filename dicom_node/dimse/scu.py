@@ -1,9 +1,11 @@
-"""The node as a client of others (SCU): C-ECHO, C-STORE of files, C-FIND. Called by `dicom-node echo|store|find`.
+"""The node as a client of others (SCU): C-ECHO, C-STORE of files, C-FIND. Called by `dicom-node echo|store|find`, and
+for the association to a C-MOVE destination.
 
 The rule: a file's data set goes out as it lies on the disk, in its own transfer syntax, never decoded or converted.
 A peer that does not answer, rejects the association or aborts it is Unavailable.
 """
 
+import queue
 import re
 import shutil
 import socket
@@ -19,6 +21,8 @@ from pydicom import Dataset
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 from pynetdicom import AE, _config, evt
 from pynetdicom.association import Association
+from pynetdicom.dul import DULServiceProvider
+from pynetdicom.pdu_primitives import MaximumLengthNotification
 from pynetdicom.presentation import PresentationContext, build_context
 
 from dicom_node.archive import PREFIX
@@ -35,6 +39,8 @@ _config.LOG_RESPONSE_IDENTIFIERS = False
 VERIFICATION = "1.2.840.10008.1.1"
 MAXIMUM_CONTEXTS = 128
 MAXIMUM_PDU_BYTES = 131_072
+QUEUED_PRIMITIVES = 16
+WAIT_S = 0.5
 PENDING = (0xFF00, 0xFF01)
 ENDED = "the peer ended the association"
 AE_TITLE = re.compile(r"[\x20-\x5b\x5d-\x7e]{1,16}")
@@ -42,6 +48,24 @@ MODELS: Mapping[str, str] = {
     "patient": "1.2.840.10008.5.1.4.1.2.1.1",
     "study": "1.2.840.10008.5.1.4.1.2.2.1",
 }
+
+
+class SendQueue(queue.Queue[Any]):
+    """A short queue of primitives for an upper layer; who puts waits for room as long as the layer runs."""
+
+    def __init__(self, provider: DULServiceProvider) -> None:
+        """Make the queue of a provider."""
+        super().__init__(QUEUED_PRIMITIVES)
+        self._provider = provider
+
+    def put(self, item: Any, block: bool = True, timeout: float | None = WAIT_S) -> None:
+        """Append a primitive; what nobody will send any more is dropped."""
+        while self._provider.is_alive():
+            try:
+                super().put(item, block, timeout)
+            except queue.Full:
+                continue
+            return
 
 
 class NotNegotiated(Rejected):
@@ -75,7 +99,7 @@ class Sent:
 
 def echo(peer: Peer) -> int:
     """Send a C-ECHO and return the status of the response. Raises Unavailable."""
-    with _association(peer, [build_context(VERIFICATION)]) as association:
+    with associated(peer, [build_context(VERIFICATION)]) as association:
         return _status(association.send_c_echo())
 
 
@@ -108,7 +132,7 @@ def find(peer: Peer, identifier: Dataset, model: str) -> Iterator[Dataset]:
     Raises Rejected when the peer refuses the query, Unavailable.
     """
     context = build_context(MODELS[model], [ExplicitVRLittleEndian, ImplicitVRLittleEndian])
-    with _association(peer, [context]) as association:
+    with associated(peer, [context]) as association:
         for response, match in association.send_c_find(identifier, MODELS[model]):
             status = _status(response)
             if status in PENDING and match is not None:
@@ -129,7 +153,7 @@ def _store_batch(
     left = deque(batch)
     try:
         while left:
-            with _association(peer, contexts) as association:
+            with associated(peer, contexts) as association:
                 taken = {(each.abstract_syntax, each.transfer_syntax[0]) for each in association.accepted_contexts}
                 ended = False
                 while left and not ended:
@@ -184,10 +208,12 @@ def _comment(response: Dataset) -> str:
 
 
 @contextmanager
-def _association(peer: Peer, contexts: list[PresentationContext]) -> Iterator[Association]:
+def associated(peer: Peer, contexts: list[PresentationContext]) -> Iterator[Association]:
+    """Open an association, and release it at the end. Raises Unavailable, or NotNegotiated."""
     association = _associate(peer, contexts)
     if not association.is_established:
         raise _failure(peer, association)
+    _bound_memory(association)
     try:
         yield association
     finally:
@@ -213,6 +239,14 @@ def _send_at_once(event: evt.Event) -> None:
     """Turn Nagle's algorithm off: with it, each message that ends in a short segment waits 40 ms for the peer."""
     connection: Any = event.assoc.dul.socket
     connection.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+
+def _bound_memory(association: Any) -> None:
+    """Have sending wait for the network: the library would read whole files into its queue, or into one PDU."""
+    association.dul.to_provider_queue = SendQueue(association.dul)
+    for item in association.acceptor.user_information:
+        if isinstance(item, MaximumLengthNotification) and not item.maximum_length_received:
+            item.maximum_length_received = MAXIMUM_PDU_BYTES
 
 
 def _failure(peer: Peer, association: Any) -> Exception:

@@ -6,7 +6,7 @@ logs what an Identifier or a data set holds.
 
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 
 from dicom_node import metrics
@@ -17,14 +17,19 @@ from dicom_node.dimse.association import (
     Refusal,
     ServedAssociation,
 )
+from dicom_node.dimse.destinations import RequestorDestination
 from dicom_node.dimse.engine.channel import Channel
 from dicom_node.dimse.engine.conversation import AssociationRequested, Conversation, Limits
 from dicom_node.dimse.engine.gate import Gate
 from dicom_node.dimse.handlers.find import FindHandler, FindRequest, Response
+from dicom_node.dimse.handlers.get import GetHandler
+from dicom_node.dimse.handlers.move import MoveHandler
 from dicom_node.dimse.handlers.store import Reception
+from dicom_node.dimse.suboperations import RetrieveRequest, RetrieveResponse
 from dicom_node.doors import Door, Doors
 from dicom_node.ingest import Claimed, Ingest
-from dicom_node.settings import DicomSettings
+from dicom_node.retrieve import Retrieval
+from dicom_node.settings import DicomSettings, PeerSettings
 from dicom_node.similarity_search import SimilaritySearch
 
 # Threads beyond the associations that are let in: for those that are being told that they are not.
@@ -40,11 +45,15 @@ class DicomServer:
         ingest: Ingest,
         attribute_search: AttributeSearch,
         similarity: SimilaritySearch,
+        retrieval: Retrieval,
+        peers: Sequence[PeerSettings] = (),
     ) -> None:
-        """Serve C-ECHO, C-STORE into `ingest` and C-FIND from the two searches, when started."""
+        """When started, serve C-ECHO, C-STORE into `ingest`, C-FIND from the two searches, C-MOVE to `peers`, C-GET."""
         self._settings = settings
         self._ingest = ingest
         self._find = FindHandler(Doors(attribute_search, similarity), settings)
+        self._move = MoveHandler(retrieval, peers, settings.dimse_timeout_s)
+        self._get = GetHandler(retrieval)
         self._doors = {settings.ae_title.strip(): Door.ARCHIVE, settings.similar_ae_title.strip(): Door.SIMILAR}
         self._changed = threading.Condition()
         self._connected: set[ServedAssociation] = set()
@@ -136,6 +145,14 @@ class DicomServer:
     def find(self, request: FindRequest) -> Iterator[Response]:
         """Answer a query."""
         return self._find.answer(request, self._doors[request.called_ae_title])
+
+    def move(self, request: RetrieveRequest) -> Iterator[RetrieveResponse]:
+        """Send instances to a peer."""
+        return self._move.answer(request)
+
+    def get(self, request: RetrieveRequest, requestor: RequestorDestination) -> Iterator[RetrieveResponse]:
+        """Send instances to the requestor."""
+        return self._get.answer(request, requestor)
 
     def _snapshot(self) -> list[ServedAssociation]:
         with self._changed:

@@ -1,6 +1,6 @@
-"""Which error is answered with which DIMSE status (PS3.7 annex C, PS3.4 B.2.3 and C.4.1.1.4). Pure.
+"""Which error is answered with which DIMSE status (PS3.7 annex C, PS3.4 B.2.3, C.4.1.1.4, C.4.2.1.5, C.4.3.1.4).
 
-The rule: an Error Comment is at most 64 ASCII characters and, like every message of the node's errors, without
+Pure. The rule: an Error Comment is at most 64 ASCII characters and, like every message of the node's errors, without
 patient data.
 """
 
@@ -9,6 +9,7 @@ from traceback import format_tb
 
 from dicom_node.errors import (
     Corrupt,
+    DestinationUnknown,
     ExampleNotEmbeddable,
     ExampleNotIndexed,
     IdentifierMismatch,
@@ -35,6 +36,8 @@ SUCCESS = Status(0x0000)
 PENDING = Status(0xFF00)
 PENDING_WITHOUT_OPTIONAL_KEYS = Status(0xFF01)
 CANCELLED = Status(0xFE00)
+SUBOPERATIONS_FAILED = Status(0xA702, "no sub-operation succeeded")
+SUBOPERATIONS_WITH_FAILURES = Status(0xB000, "sub-operations failed or had warnings")
 SOP_CLASS_NOT_SUPPORTED = Status(0x0122, "the SOP class is not that of the presentation context")
 
 # The first class that an error is an instance of decides; what is in no table is our own failure.
@@ -51,8 +54,14 @@ _FIND: tuple[tuple[type[Exception], int], ...] = (
     (Rejected, 0xA900),
     (Unavailable, 0xA700),
 )
+_RETRIEVE: tuple[tuple[type[Exception], int], ...] = (
+    (DestinationUnknown, 0xA801),
+    (Rejected, 0xA900),
+    (Unavailable, 0xA701),
+)
 INTERNAL_STORE_ERROR = Status(0xC001, "internal error")
 INTERNAL_FIND_ERROR = Status(0xC000, "internal error")
+INTERNAL_RETRIEVE_ERROR = Status(0xC000, "internal error")
 
 
 def of_store(error: Exception) -> Status:
@@ -63,6 +72,22 @@ def of_store(error: Exception) -> Status:
 def of_find(error: Exception) -> Status:
     """Return the C-FIND status of an error."""
     return _status(error, _FIND, INTERNAL_FIND_ERROR)
+
+
+def of_retrieve(error: Exception, begun: bool) -> Status:
+    """Return the C-MOVE or C-GET status of an error; `begun` tells whether there were sub-operations already."""
+    if begun and isinstance(error, Unavailable):
+        return Status(SUBOPERATIONS_FAILED.code, _comment(str(error)))
+    return _status(error, _RETRIEVE, INTERNAL_RETRIEVE_ERROR)
+
+
+def of_suboperations(remaining: int, completed: int, failed: int, warning: int) -> Status:
+    """Return the final status of a retrieve by its counts (PS3.4 C.4.2.3.1); what remains was cancelled."""
+    if remaining:
+        return CANCELLED
+    if failed and not completed and not warning:
+        return SUBOPERATIONS_FAILED
+    return SUBOPERATIONS_WITH_FAILURES if failed or warning else SUCCESS
 
 
 def describe(error: Exception) -> str:

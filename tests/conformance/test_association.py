@@ -71,7 +71,7 @@ def test_queries_prefer_explicit_vr_and_storage_what_the_sender_prefers(scp: Scp
         (CT, ["1.2.840.10008.1.2.6.1", "1.2.840.10008.1.2.5"]),
         (CT, ["1.2.840.10008.1.2.6.1"]),
         ("1.2.826.0.1.3680043.9.9999.1", [EXPLICIT]),
-        ("1.2.840.10008.5.1.4.1.2.2.2", [EXPLICIT]),
+        ("1.2.840.10008.5.1.4.1.2.3.1", [EXPLICIT]),
     ]
     with associated(scp.port, contexts) as association:
         assert [(cx.context_id, str(cx.transfer_syntax[0])) for cx in association.accepted_contexts] == [

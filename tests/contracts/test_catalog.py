@@ -5,11 +5,13 @@ import time
 from collections.abc import Iterator
 
 import pytest
+from pydicom.uid import CTImageStorage
 
 from dicom_node.archive import StoredFile
 from dicom_node.catalog.intake import Outcome, Received
 from dicom_node.catalog.models import EmbeddingState, Queue
 from dicom_node.catalog.repository import Catalog
+from dicom_node.catalog.retrieval import KeptInstance, select_instances, selected_instances
 from dicom_node.instance import header_of
 from tests.dicom import ct
 
@@ -197,3 +199,26 @@ def test_the_migrated_schema_is_the_models_schema(catalog_url: str) -> None:
     with engine.connect() as connection:
         assert compare_metadata(MigrationContext.configure(connection), SQLModel.metadata) == []
     engine.dispose()
+
+
+def test_what_a_retrieve_means_is_counted_and_then_read_page_by_page(catalog: Catalog) -> None:
+    mr = "1.2.840.10008.5.1.4.1.1.4"
+    batch = [received(str(i), SOPInstanceUID=f"1.2.{i}", StudyInstanceUID="1.4") for i in range(450)]
+    catalog.record(batch)
+    catalog.record([received("mr", SOPInstanceUID="1.5", StudyInstanceUID="1.4", SOPClassUID=mr)])
+    catalog.record([received("other", SOPInstanceUID="1.6", StudyInstanceUID="1.7")])
+    many = tuple(f"1.9.{number}" for number in range(9_999))
+    selection = select_instances(catalog, {"PatientID": ("P1",), "StudyInstanceUID": ("1.4", *many)})
+    assert (selection.count, selection.kinds) == (451, ((CTImageStorage, EXPLICIT), (mr, EXPLICIT)))
+    catalog.record([received("late", SOPInstanceUID="1.8", StudyInstanceUID="1.4")])
+    instances = list(selected_instances(catalog, selection))
+    uids = [each.sop_instance_uid for each in instances]
+    assert (len(uids), set(uids)) == (451, {*(f"1.2.{i}" for i in range(450)), "1.5"})
+    assert instances[-1] == KeptInstance(mr, "1.5", EXPLICIT, "key-mr", "aa")
+
+
+def test_a_retrieve_of_what_is_not_held_means_nothing(catalog: Catalog) -> None:
+    catalog.record([received("1", SOPInstanceUID="1.6", StudyInstanceUID="1.7")])
+    selection = select_instances(catalog, {"PatientID": ("p1",), "StudyInstanceUID": ("1.7",)})
+    assert (selection.count, selection.kinds) == (0, ())
+    assert list(selected_instances(catalog, selection)) == []

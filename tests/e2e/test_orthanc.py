@@ -1,4 +1,4 @@
-"""Orthanc as the neighbouring PACS: it sends us a study, and it queries us."""
+"""Orthanc as the neighbouring PACS: it sends us studies, queries us, and has us send studies to it."""
 
 import base64
 import json
@@ -33,9 +33,9 @@ class Orthanc:
 
 
 @contextmanager
-def orthanc(folder: Path, node: Node) -> Iterator[Orthanc]:
-    """Run an Orthanc that knows both AE titles of the node."""
-    http_port, dicom_port = free_port(), free_port()
+def orthanc(folder: Path, node: Node, dicom_port: int) -> Iterator[Orthanc]:
+    """Run an Orthanc that knows both AE titles of the node, and listens on a port that the node knows."""
+    http_port = free_port()
     config = folder / "orthanc.json"
     config.write_text(
         json.dumps(
@@ -65,13 +65,22 @@ def orthanc(folder: Path, node: Node) -> Iterator[Orthanc]:
 
 
 @pytest.fixture(scope="module")
-def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
-    with running(tmp_path_factory.mktemp("orthanc-node") / "data") as node:
+def dicom_port() -> int:
+    """Where Orthanc listens: the node's peer ORTHANC."""
+    return free_port()
+
+
+@pytest.fixture(scope="module")
+def node(tmp_path_factory: pytest.TempPathFactory, dicom_port: int) -> Iterator[Node]:
+    peers = json.dumps([{"ae_title": "ORTHANC", "host": "127.0.0.1", "port": dicom_port}])
+    with running(tmp_path_factory.mktemp("orthanc-node") / "data", {"DICOM_NODE__PEERS": peers}) as node:
         yield node
 
 
-def test_orthanc_sends_us_studies_and_finds_what_is_similar(node: Node, all_series: Path, tmp_path: Path) -> None:
-    with orthanc(tmp_path, node) as pacs:
+def test_orthanc_sends_us_studies_and_finds_what_is_similar(
+    node: Node, dicom_port: int, all_series: Path, tmp_path: Path
+) -> None:
+    with orthanc(tmp_path, node, dicom_port) as pacs:
         uids = {}
         for name in ("sts_STS_004_CT", "sts_STS_007_CT", "headct_ge"):
             for path in some_files(all_series, name, 8):
@@ -90,3 +99,19 @@ def test_orthanc_sends_us_studies_and_finds_what_is_similar(node: Node, all_seri
         wanted = {"StudyInstanceUID": uids["sts_STS_004_CT"], "PatientID": "", "StudyDate": ""}
         assert query("archive", wanted) == [uids["sts_STS_004_CT"]]
         assert query("similar", wanted)[:2] == [uids["sts_STS_004_CT"], uids["sts_STS_007_CT"]]
+
+
+@pytest.mark.parametrize("modality", ["archive", "similar"])
+def test_orthanc_has_a_study_moved_to_itself(
+    node: Node, dicom_port: int, all_series: Path, tmp_path: Path, modality: str
+) -> None:
+    paths = some_files(all_series, "sts_STS_004_CT", 8)
+    assert node.store(*paths) == ["Success"] * 8
+    study = str(dcmread(paths[0], stop_before_pixels=True).StudyInstanceUID)
+    with orthanc(tmp_path, node, dicom_port) as pacs:
+        made = pacs.request(f"/modalities/{modality}/query", {"Level": "Series", "Query": {"StudyInstanceUID": study}})
+        pacs.request(f"/queries/{made['ID']}/retrieve", {"TargetAet": "ORTHANC", "Synchronous": True})
+        held = {
+            pacs.request(f"/instances/{each}")["MainDicomTags"]["SOPInstanceUID"] for each in pacs.request("/instances")
+        }
+    assert held == {str(dcmread(path, stop_before_pixels=True).SOPInstanceUID) for path in paths}

@@ -4,6 +4,7 @@ The rule: no wait is longer than the conversation's deadline, and whatever ends 
 Violation), so that the one who serves it cleans up in one place.
 """
 
+import math
 import select
 import socket
 import time
@@ -41,14 +42,15 @@ class Channel:
         self._stopping = False
         self._waits_idle = False
 
-    def next_event(self) -> Event:
-        """Wait for the next event; what is unsent is sent first. Raises Ended, Violation."""
+    def next_event(self, within_s: float = math.inf) -> Event:
+        """Wait for the next event, at most `within_s`; what is unsent is sent first. Raises Ended, Violation."""
         event = self.event_at_hand()
         if event is None:
             self.flush()
             self._conversation.heard(time.monotonic())
+            deadline = time.monotonic() + within_s
             while event is None:
-                self._wait()
+                self._wait(deadline)
                 event = self.event_at_hand()
         self._held = None
         return event
@@ -143,12 +145,12 @@ class Channel:
             if not self._connection.recv(1 << 16):
                 return
 
-    def _wait(self) -> None:
-        """Wait until something has come. Raises Ended after the deadline, or when we stop."""
+    def _wait(self, deadline: float) -> None:
+        """Wait until something has come. Raises Ended after either deadline, or when we stop."""
         self._waits_idle = self._conversation.is_idle
         if self._waits_idle and self._stopping:
             raise Ended("stopping")
-        left_s = self._conversation.deadline - time.monotonic()
+        left_s = min(deadline, self._conversation.deadline) - time.monotonic()
         if left_s <= 0 or not self._readable.poll(left_s * 1000):
             raise Ended("the peer was silent or slow for too long")
         self._waits_idle = False

@@ -108,6 +108,11 @@ class Conversation:
         self._opened_at = self._heard_at = self._pdu_at = self._message_at = now
         self._message_bytes = 0
 
+    @property
+    def limits(self) -> Limits:
+        """What the peer may take of us."""
+        return self._limits
+
     # Bytes in
 
     def space(self) -> memoryview:

@@ -10,6 +10,7 @@ import pytest
 
 from dicom_node.archive import KEY, PREFIX, Archive, sha256_of_data_set
 from dicom_node.errors import Corrupt, Unavailable
+from dicom_node.instance import encode_file_meta
 
 META = b"meta"
 
@@ -45,6 +46,39 @@ def test_a_kept_file_is_described_by_size_and_the_digest_of_the_data_set_alone(a
     assert file.size_bytes == 139
     assert file.sha256 == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
     assert sha256_of_data_set(archive.path(file.key), len(PREFIX) + len(META)) == file.sha256
+
+
+def kept_with_meta(archive: Archive) -> tuple[str, str]:
+    with archive.spool(encode_file_meta("1.2", "1.3", "1.2.840.10008.1.2.1")) as spool:
+        spool.write(b"abc")
+        file = spool.keep()
+    return file.key, file.sha256
+
+
+def test_a_file_read_through_tells_where_its_data_set_starts(archive: Archive) -> None:
+    key, sha256 = kept_with_meta(archive)
+    offset = archive.verified_offset(key, sha256)
+    assert archive.path(key).read_bytes()[offset:] == b"abc"
+
+
+@pytest.mark.parametrize("position", [140, -1], ids=["group-length", "data-set"])
+def test_a_flipped_bit_is_found(archive: Archive, position: int) -> None:
+    key, sha256 = kept_with_meta(archive)
+    content = bytearray(archive.path(key).read_bytes())
+    content[position] ^= 1
+    archive.path(key).write_bytes(content)
+    with pytest.raises(Corrupt, match="does not hold what was received"):
+        archive.verified_offset(key, sha256)
+
+
+def test_a_file_that_is_gone_or_cut_off_is_corrupt(archive: Archive) -> None:
+    key, sha256 = kept_with_meta(archive)
+    archive.path(key).write_bytes(bytes(100))
+    with pytest.raises(Corrupt, match="cut off"):
+        archive.verified_offset(key, sha256)
+    archive.delete(key)
+    with pytest.raises(Corrupt, match="gone"):
+        archive.verified_offset(key, sha256)
 
 
 def test_files_and_folders_are_the_owners_alone(archive: Archive) -> None:

@@ -57,6 +57,10 @@ def test_the_tables_are_whole() -> None:
         ("1.2.840.10008.1.1", [IMPLICIT, EXPLICIT], Negotiated(Result.ACCEPTANCE, EXPLICIT)),
         ("1.2.840.10008.5.1.4.1.2.1.1", [IMPLICIT], Negotiated(Result.ACCEPTANCE, IMPLICIT)),
         ("1.2.840.10008.5.1.4.1.2.1.1", [DEFLATED], Negotiated(Result.TRANSFER_SYNTAXES_NOT_SUPPORTED, DEFLATED)),
+        ("1.2.840.10008.5.1.4.1.2.1.2", [IMPLICIT, EXPLICIT], Negotiated(Result.ACCEPTANCE, EXPLICIT)),
+        ("1.2.840.10008.5.1.4.1.2.2.2", [IMPLICIT], Negotiated(Result.ACCEPTANCE, IMPLICIT)),
+        ("1.2.840.10008.5.1.4.1.2.1.3", [DEFLATED], Negotiated(Result.TRANSFER_SYNTAXES_NOT_SUPPORTED, DEFLATED)),
+        ("1.2.840.10008.5.1.4.1.2.2.3", [DEFLATED, EXPLICIT], Negotiated(Result.ACCEPTANCE, EXPLICIT)),
         ("1.2.840.10008.5.1.4.31", [EXPLICIT], Negotiated(Result.ABSTRACT_SYNTAX_NOT_SUPPORTED, EXPLICIT)),
     ],
 )

@@ -2,9 +2,21 @@
 
 import pytest
 
-from dicom_node.dimse.status import CANCELLED, PENDING, SUCCESS, Status, describe, is_failure, of_find, of_store
+from dicom_node.dimse.status import (
+    CANCELLED,
+    PENDING,
+    SUCCESS,
+    Status,
+    describe,
+    is_failure,
+    of_find,
+    of_retrieve,
+    of_store,
+    of_suboperations,
+)
 from dicom_node.errors import (
     Corrupt,
+    DestinationUnknown,
     ExampleNotEmbeddable,
     ExampleNotIndexed,
     IdentifierMismatch,
@@ -47,6 +59,41 @@ def test_statuses_of_c_store(error: Exception, status: Status) -> None:
 )
 def test_statuses_of_c_find(error: Exception, status: Status) -> None:
     assert of_find(error) == status
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (IdentifierMismatch("why", 0x0020000D), Status(0xA900, "why", 0x0020000D)),
+        (DestinationUnknown("why"), Status(0xA801, "why")),
+        (Unavailable("why"), Status(0xA701, "why")),
+        (Corrupt("why"), Status(0xC000, "internal error")),
+        (ValueError("Doe^Jane"), Status(0xC000, "internal error")),
+    ],
+)
+def test_statuses_of_c_move_and_c_get(error: Exception, status: Status) -> None:
+    assert of_retrieve(error, begun=False) == status
+
+
+def test_a_retrieve_that_could_not_go_on() -> None:
+    assert of_retrieve(Unavailable("why"), begun=True) == Status(0xA702, "why")
+    assert of_retrieve(DestinationUnknown("why"), begun=True) == Status(0xA801, "why")
+
+
+@pytest.mark.parametrize(
+    ("remaining", "completed", "failed", "warning", "code"),
+    [
+        (0, 0, 0, 0, 0x0000),
+        (0, 2, 0, 0, 0x0000),
+        (0, 1, 1, 0, 0xB000),
+        (0, 0, 0, 1, 0xB000),
+        (0, 0, 1, 1, 0xB000),
+        (0, 0, 2, 0, 0xA702),
+        (1, 0, 2, 0, 0xFE00),
+    ],
+)
+def test_the_final_status_of_a_retrieve(remaining: int, completed: int, failed: int, warning: int, code: int) -> None:
+    assert of_suboperations(remaining, completed, failed, warning).code == code
 
 
 def test_a_comment_is_64_ascii_characters_at_most() -> None:

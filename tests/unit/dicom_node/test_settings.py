@@ -40,6 +40,11 @@ def test_everything_lies_in_the_data_folder_unless_said_otherwise(tmp_path: Path
         ("dicom: {port: 70000}", "dicom.port"),
         ("dicom: {ae_title: SEVENTEEN_LETTERS}", "dicom.ae_title"),
         ("similarity: {default_rows: 101}", "similarity.default_rows"),
+        ("peers: [{ae_title: A, host: h, port: 0}]", "peers.0.port"),
+        (
+            "peers: [{ae_title: A, host: h, port: 104}, {ae_title: 'A ', host: i, port: 104}]",
+            "two peers have the same AE title",
+        ),
     ],
 )
 def test_a_wrong_option_is_named(tmp_path: Path, text: str, named: str) -> None:
