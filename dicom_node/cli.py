@@ -37,6 +37,7 @@ MODULES: Mapping[str, str] = {
     "echo": "peers",
     "store": "peers",
     "find": "peers",
+    "evaluate": "evaluating",
     "config": "configuration",
     "version": "version",
 }

@@ -44,11 +44,17 @@ def to_square(picture: Floats, size: int) -> Floats:
     height, width = picture.shape
     longer = max(height, width)
     rows, columns = max(1, round(height * size / longer)), max(1, round(width * size / longer))
-    scaled = _weights(height, rows) @ picture @ _weights(width, columns).T
+    scaled = resize(picture, rows, columns)
     square = np.zeros((size, size), np.float32)
     top, left = (size - rows) // 2, (size - columns) // 2
     square[top : top + rows, left : left + columns] = np.clip(scaled, 0.0, 1.0)
     return square
+
+
+def resize(picture: Floats, rows: int, columns: int) -> Floats:
+    """Scale to float32[rows, columns], with antialiasing."""
+    height, width = picture.shape
+    return np.asarray(_weights(height, rows) @ picture @ _weights(width, columns).T)
 
 
 @lru_cache(maxsize=256)
