@@ -14,6 +14,7 @@ from workers.embedders.registry import make_embedder
 from workers.errors import Rejected, Unavailable
 from workers.evaluate import embed_rows, scores, sturdiness
 from workers.evaluation_report import Report, page, print_report
+from workers.evaluation_tasks import taking_part
 from workers.labelled import LabelledFolder, read_rows
 
 _REFUSED, _UNAVAILABLE = 3, 4
@@ -33,7 +34,7 @@ def run(options: Settings, arguments: argparse.Namespace) -> int:
 
 
 def _evaluate(options: Settings, arguments: argparse.Namespace) -> None:
-    rows = read_rows(arguments.labels)
+    rows = taking_part(read_rows(arguments.labels), arguments.split)
     embedder = make_embedder(arguments.embedder or options.worker.embedder, threads=options.worker.torch_threads)
     description = embedder.describe()
     with make_decoder(options) as decoder:

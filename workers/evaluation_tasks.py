@@ -47,17 +47,19 @@ class Task:
     def sides(self, rows: Sequence[Row], split: str) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
         """Return which rows ask and which are ranked.
 
-        "halves": the first half of the patients asks the second; "held-out": each of the second half asks the others
-        of it (what is fitted is fitted on the first); "all": each asks all others.
+        "halves": the first half of the patients asks the second; else each asks all others.
         """
         takes_part = self.labels != ""
-        first = np.array([is_in_first_half(row.patient) for row in rows], np.bool_)
-        if split == "held-out":
-            takes_part &= ~first
         everyone = np.flatnonzero(takes_part)
         if split != "halves" or self.whole:
             return everyone, everyone
+        first = np.array([is_in_first_half(row.patient) for row in rows], np.bool_)
         return np.flatnonzero(takes_part & first), np.flatnonzero(takes_part & ~first)
+
+
+def taking_part(rows: Sequence[Row], split: str) -> list[Row]:
+    """Return the rows that a split looks at: for "held-out" those that nothing is fitted on, else all."""
+    return [row for row in rows if split != "held-out" or not is_in_first_half(row.patient)]
 
 
 def tasks_of(rows: Sequence[Row]) -> Iterator[Task]:

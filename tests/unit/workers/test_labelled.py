@@ -9,7 +9,7 @@ from pydicom.data import get_testdata_file
 
 from workers.decoding import Decoder
 from workers.errors import Rejected, Unavailable
-from workers.evaluation_tasks import Task, tasks_of
+from workers.evaluation_tasks import Task, taking_part, tasks_of
 from workers.labelled import LabelledFolder, Row, is_in_first_half, permitted, read_rows
 from workers.pixels.pictures import to_png
 
@@ -137,5 +137,6 @@ def test_sides_part_the_patients() -> None:
     second = [number for number in range(40) if number not in first]
     (only,) = tasks_of(rows)
     assert [side.tolist() for side in only.sides(rows, "halves")] == [first, second]
-    assert [side.tolist() for side in only.sides(rows, "held-out")] == [second, second]
+    assert [row.file for row in taking_part(rows, "held-out")] == [str(number) for number in second]
+    assert taking_part(rows, "all") == taking_part(rows, "halves") == rows
     assert [side.tolist() for side in only.sides(rows, "all")] == [list(range(40))] * 2
