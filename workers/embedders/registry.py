@@ -30,8 +30,15 @@ def _make_descriptor(threads: int, device: str) -> Embedder:
     return Descriptor(threads=threads, device=device)
 
 
+def _make_fitted(threads: int, device: str) -> Embedder:
+    from workers.embedders.fitted import Fitted
+
+    return Fitted(threads=threads, device=device)
+
+
 ENTRIES: dict[str, Entry] = {
     "descriptor": Entry(_make_descriptor, ("torch",), "training-free: gradients, waves, textures and grey levels"),
+    "fitted": Entry(_make_fitted, ("torch",), "the descriptor joined with a small network trained on medical pictures"),
 }
 
 
