@@ -1,8 +1,9 @@
 """The archive: the bytes of received instances as Part 10 files, under keys of our own.
 
 Layout below the archive folder: `incoming/<process>/<hex>` while an instance is being received, then
-`<YYYYMMDD>/<HHMM>/<hex>.dcm` (UTC time of receipt). A process holds a lock on its folder of `incoming`, so that what a
-dead one left can be told from what is being received. Folders are 0700, files 0600. The rule: nothing is read from or
+`<YYYYMMDD>/<HHMM>/<process><hex>.dcm` (UTC time of receipt). A process holds a lock on its folder of `incoming`, so
+that what a dead one left can be told from what is being received: unfinished files, and those it had just kept when it
+died before the catalog knew of them. Folders are 0700, files 0600. The rule: nothing is read from or
 written to a path made of received text, and a key is given out only for a file whose bytes are synced; its name is
 durable once `sync_folders` has returned for it.
 """
@@ -16,7 +17,7 @@ import struct
 import threading
 import time
 import uuid
-from collections.abc import Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -26,6 +27,9 @@ from dicom_node.errors import Corrupt, Unavailable
 KEY = re.compile(r"\d{8}/\d{4}/[0-9a-f]{32}\.dcm")
 PREFIX = bytes(128) + b"DICM"
 CHUNK = 1 << 20
+TOKEN_CHARACTERS = 16
+# Longer than a commit may take: so old is, at most, a file that its process kept and did not live to record.
+UNRECORDED_S = 120
 # (0002,0000) UL, 4 bytes: tag, VR, length, value.
 GROUP_LENGTH = struct.Struct("<HH2sHL")
 
@@ -119,10 +123,10 @@ class Archive:
 
     def adopt(self, spooled: Path) -> str:
         """Rename a synced spool file to a new key, and return the key. The name is not durable yet."""
-        now = time.gmtime()
-        folder = f"{time.strftime('%Y%m%d', now)}/{time.strftime('%H%M', now)}"
+        folder = _minute(time.time())
         self._ensure_folder(self.root / folder)
-        key = f"{folder}/{uuid.uuid4().hex}.dcm"
+        token = spooled.parent.name
+        key = f"{folder}/{token}{uuid.uuid4().hex[len(token) :]}.dcm"
         spooled.rename(self.root / key)
         return key
 
@@ -157,20 +161,34 @@ class Archive:
         """Remove a kept file; one that is gone already is no error."""
         self.path(key).unlink(missing_ok=True)
 
-    def discard_incoming(self) -> int:
-        """Remove what processes that are gone were receiving when they ended; return how many files."""
+    def discard_unrecorded(self, known: Callable[[Sequence[str]], Collection[str]]) -> int:
+        """Remove what processes that are gone had received and not recorded when they ended; return how many files.
+
+        `known` tells which of some keys the catalog knows. Call it before receiving.
+        """
         removed = 0
         for folder in self._incoming.iterdir():
             if folder != self._own_incoming and (lock := _try_lock(folder)) is not None:
-                removed += len(list(folder.iterdir()))
+                removed += self._discard_kept(folder, known) + len(list(folder.iterdir()))
                 shutil.rmtree(folder)
                 os.close(lock)
         return removed
 
+    def _discard_kept(self, incoming: Path, known: Callable[[Sequence[str]], Collection[str]]) -> int:
+        """Remove files that the process of this folder kept in its last minutes and the catalog does not know."""
+        ended_at = incoming.stat().st_mtime  # each file it kept went out of the folder
+        minutes = {_minute(ended_at - ago_s) for ago_s in range(-60, UNRECORDED_S + 60, 60)}
+        paths = [path for minute in minutes for path in (self.root / minute).glob(f"{incoming.name}*.dcm")]
+        keys = [path.relative_to(self.root).as_posix() for path in paths]
+        unknown = set(keys) - set(known(keys))
+        for key in unknown:
+            self.delete(key)
+        return len(unknown)
+
     def _own_folder(self) -> Path:
         with self._lock:
             while self._own_incoming is None:
-                folder = self._incoming / uuid.uuid4().hex
+                folder = self._incoming / uuid.uuid4().hex[:TOKEN_CHARACTERS]
                 folder.mkdir(mode=0o700)
                 # The lock is never given back: it ends with the process. A process that starts may have swept the
                 # folder away before it was locked; then another one is made.
@@ -185,6 +203,11 @@ class Archive:
             _make_folder(folder.parent)
             _make_folder(folder)
             self._made.add(folder)
+
+
+def _minute(at: float) -> str:
+    """Return the folder of what is received at a time (seconds since the epoch)."""
+    return time.strftime("%Y%m%d/%H%M", time.gmtime(at))
 
 
 def sha256_of_data_set(path: Path, offset: int) -> str:

@@ -96,7 +96,7 @@ class Ingest:
     def _undo(self, file: StoredFile) -> None:
         """Remove a file whose commit failed, unless the commit took place after all or nobody can tell."""
         try:
-            if not self._catalog.knows_file(file.key):
+            if not self._catalog.known_files([file.key]):
                 self._archive.delete(file.key)
         except Unavailable:
             logger.warning("left a file that the catalog may not know", extra={"file_key": file.key})

@@ -37,8 +37,8 @@ def run(settings: Settings) -> int:
     with ExitStack() as stack:
         catalog = stack.enter_context(Catalog(settings.catalog_url))
         archive = Archive(settings.archive_dir, settings.archive.reserve_bytes)
-        if discarded := archive.discard_incoming():
-            logger.info("discarded %d unfinished files of a process that ended", discarded)
+        if discarded := archive.discard_unrecorded(catalog.known_files):
+            logger.info("discarded %d unacknowledged files of a process that ended", discarded)
         index = IndexClient(settings.index.address)
         stack.callback(index.close)
         broker = Broker(settings.broker_url)

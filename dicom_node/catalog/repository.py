@@ -18,6 +18,8 @@ from dicom_node.catalog.database import open_engines, translated
 from dicom_node.catalog.intake import INSTANCE, OTHER, OUTBOX, SERIES, STUDY
 from dicom_node.catalog.models import EmbeddingState, Queue
 
+KEYS_AT_ONCE = 500
+
 
 @dataclass(frozen=True, slots=True)
 class Counts:
@@ -101,13 +103,17 @@ class Catalog:
         with self._write("record instances") as connection:
             return intake.record(connection, batch)
 
-    def knows_file(self, file_key: str) -> bool:
-        """Tell whether a kept instance or another version of one has this file."""
-        with self.read("look up a file") as connection:
-            return any(
-                connection.execute(select(table.c.id).where(table.c.file_key == file_key)).first()
-                for table in (INSTANCE, OTHER)
-            )
+    def known_files(self, file_keys: Sequence[str]) -> set[str]:
+        """Return those of `file_keys` that a kept instance, or another version of one, has."""
+        found: set[str] = set()
+        with self.read("look up files") as connection:
+            for start in range(0, len(file_keys), KEYS_AT_ONCE):
+                some = file_keys[start : start + KEYS_AT_ONCE]
+                for table in (INSTANCE, OTHER):
+                    found.update(
+                        connection.execute(select(table.c.file_key).where(table.c.file_key.in_(some))).scalars()
+                    )
+        return found
 
     # The outbox
 

@@ -49,8 +49,7 @@ def test_other_bytes_under_the_same_uid_are_kept_beside_the_first(catalog: Catal
     assert catalog.record([received("3", "bb", SOPInstanceUID="1.2.1")]) == [Outcome.DUPLICATE]
     assert (catalog.counts().stored, catalog.counts().other_versions) == (1, 1)
     assert catalog.instances("sop_instance_uid", "1.2.1")[0].file_key == "key-1"
-    assert catalog.knows_file("key-2")
-    assert not catalog.knows_file("key-3")
+    assert catalog.known_files(["key-1", "key-2", "key-3"]) == {"key-1", "key-2"}
 
 
 def test_counts_of_series_and_study_follow_the_instances(catalog: Catalog) -> None:

@@ -46,12 +46,13 @@ class Channel:
         """Wait for the next event, at most `within_s`; what is unsent is sent first. Raises Ended, Violation."""
         event = self.event_at_hand()
         if event is None:
-            self.flush()
-            self._conversation.heard(time.monotonic())
-            deadline = time.monotonic() + within_s
-            while event is None:
-                self._wait(deadline)
-                event = self.event_at_hand()
+            try:
+                self.flush()
+                self._conversation.heard(time.monotonic())
+                event = self._awaited(time.monotonic() + within_s)
+            except Ended as end:
+                self._failure = end
+                raise
         self._held = None
         return event
 
@@ -144,6 +145,13 @@ class Channel:
         while (left_s := deadline - time.monotonic()) > 0 and self._readable.poll(left_s * 1000):
             if not self._connection.recv(1 << 16):
                 return
+
+    def _awaited(self, deadline: float) -> Event:
+        event = None
+        while event is None:
+            self._wait(deadline)
+            event = self.event_at_hand()
+        return event
 
     def _wait(self, deadline: float) -> None:
         """Wait until something has come. Raises Ended after either deadline, or when we stop."""

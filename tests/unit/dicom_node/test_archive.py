@@ -119,6 +119,31 @@ def test_a_failing_sync_is_no_success_and_leaves_nothing(archive: Archive, monke
     assert files(archive) == []
 
 
+def keep_and_die(archive: Archive) -> str:
+    """Have a process keep a file and die before anybody records it; return the key."""
+    program = (
+        "import os, sys, pathlib; from dicom_node.archive import Archive;"
+        "archive = Archive(pathlib.Path(sys.argv[1])); spool = archive.spool(b'meta'); spool.write(b'abc');"
+        "print(spool.keep().key, flush=True); os._exit(9)"
+    )
+    command = [sys.executable, "-c", program, str(archive.root)]
+    return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
+
+
+def test_a_kept_file_that_its_dead_process_did_not_record_is_discarded(archive: Archive) -> None:
+    own = keep(archive, b"ours")
+    key = keep_and_die(archive)
+    assert Archive(archive.root).discard_unrecorded(lambda _: []) == 1
+    assert files(archive) == [archive.path(own)]
+    assert not archive.path(key).exists()
+
+
+def test_a_kept_file_that_was_recorded_outlives_its_process(archive: Archive) -> None:
+    key = keep_and_die(archive)
+    assert Archive(archive.root).discard_unrecorded(lambda keys: keys) == 0
+    assert archive.path(key).exists()
+
+
 def test_unfinished_files_of_a_dead_process_are_discarded_and_those_of_a_living_one_are_not(archive: Archive) -> None:
     program = (
         "import os, sys, pathlib; from dicom_node.archive import Archive;"
@@ -128,7 +153,7 @@ def test_unfinished_files_of_a_dead_process_are_discarded_and_those_of_a_living_
     assert len(files(archive)) == 1
     living = Archive(archive.root)
     with living.spool(META) as spool:
-        assert Archive(archive.root).discard_incoming() == 1
+        assert Archive(archive.root).discard_unrecorded(lambda _: []) == 1
         assert files(archive) == [spool.path]
         spool.write(b"abc")
         assert spool.keep().size_bytes == 139
