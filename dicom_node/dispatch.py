@@ -126,9 +126,9 @@ class Dispatcher:
 
 
 def _batches(claimed: Sequence[Announcement]) -> list[list[str]]:
-    """One batch for what is announced the first time; alone what failed before, so that poison harms nobody else."""
-    first = [announcement.sop_instance_uid for announcement in claimed if announcement.attempts == 1]
-    again = [[announcement.sop_instance_uid] for announcement in claimed if announcement.attempts > 1]
+    """One batch for what no worker has tried; alone what was tried in vain, so that poison harms nobody else."""
+    first = [announcement.sop_instance_uid for announcement in claimed if not announcement.attempts]
+    again = [[announcement.sop_instance_uid] for announcement in claimed if announcement.attempts]
     return [first, *again] if first else again
 
 

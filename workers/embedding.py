@@ -77,7 +77,7 @@ class Embedding:
         left = [pending.sop_instance_uid for pending in batch]
         if not left:
             return
-        self._catalog.renew(left, self._dispatch.lease_s)
+        self._catalog.begin(left, self._dispatch.lease_s)
         try:
             # Each time, for it costs little: an index that was replaced by an empty one does not know the space.
             self._index.create_space(self._space)
@@ -88,23 +88,32 @@ class Embedding:
                 self._catalog.renew(left, self._dispatch.lease_s)
         except (Unavailable, Corrupt) as error:
             logger.warning("a batch goes back to the outbox: %s", error)
-            self._catalog.release(left, self._dispatch.retry_delay_s, f"{type(error).__name__}: {error}")
+            self._give_back(left, error, counts=isinstance(error, Corrupt))
+        except Exception as error:
+            logger.exception("a batch goes back to the outbox")
+            self._give_back(left, error, counts=True)
         else:
             if left:  # told to end: the next worker takes them
-                self._catalog.unclaim(left)
+                self._catalog.release(left, 0.0, "the worker was told to end", counts=False)
+
+    def _give_back(self, uids: Sequence[str], error: Exception, counts: bool) -> None:
+        self._catalog.release(uids, self._dispatch.retry_delay_s, f"{type(error).__name__}: {error}", counts=counts)
 
     def _chunks(self, batch: Sequence[Pending]) -> Iterator[list[_Decoded]]:
-        """Decode ahead of the embedding, and cut the batch where enough frames have come together for one pass."""
+        """Decode ahead of the embedding, and cut the batch where enough frames have come together for one pass.
+
+        It is also cut where decoding takes long, so that the lease is renewed in time.
+        """
         chunk: list[_Decoded] = []
-        frames = 0
+        frames, due = 0, time.monotonic() + self._dispatch.lease_s / 4
         for decoded in self._decoding.map(self._decode, batch):
             if decoded is None:
                 continue
             chunk.append(decoded)
             frames += 0 if decoded.frames is None else len(decoded.frames.frame_numbers)
-            if frames >= FRAMES_PER_PASS:
+            if frames >= FRAMES_PER_PASS or time.monotonic() > due:
                 yield chunk
-                chunk, frames = [], 0
+                chunk, frames, due = [], 0, time.monotonic() + self._dispatch.lease_s / 4
         if chunk:
             yield chunk
 

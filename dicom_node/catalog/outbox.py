@@ -1,8 +1,9 @@
 """The outbox: what is still to be embedded, who has it, and how each ended.
 
 Called by `dispatch` (claim, release) and by the workers (mark). A row is claimed by lease; a lease that runs out makes
-the row claimable again by the same query, which is how every lost message, worker or broker heals. The rule: every
-call may come twice, late or out of order and changes nothing that is already settled.
+the row claimable again by the same query, which is how every lost message, worker or broker heals. A try is counted
+when a worker begins, and taken back when it could not go on for no fault of the instance. The rule: every call may
+come twice, late or out of order and changes nothing that is already settled.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,7 +18,7 @@ from dicom_node.catalog.models import EmbeddingState, Queue
 
 @dataclass(frozen=True, slots=True)
 class Announcement:
-    """One claimed row: the instance, its queue, and how often it was announced, this time included."""
+    """One claimed row: the instance, its queue, and how often a worker began with it in vain."""
 
     sop_instance_uid: str
     queue: Queue
@@ -51,7 +52,7 @@ def claim(connection: Connection, queue: Queue, limit: int, now: float, lease_s:
     if not pks:
         return []
     mine = OUTBOX.c.id.in_(pks)
-    connection.execute(update(OUTBOX).where(mine).values(leased_until=now + lease_s, attempts=OUTBOX.c.attempts + 1))
+    connection.execute(update(OUTBOX).where(mine).values(leased_until=now + lease_s))
     rows = connection.execute(
         select(INSTANCE.c.sop_instance_uid, OUTBOX.c.attempts)
         .join(INSTANCE, INSTANCE.c.id == OUTBOX.c.instance_pk)
@@ -61,19 +62,29 @@ def claim(connection: Connection, queue: Queue, limit: int, now: float, lease_s:
     return [Announcement(uid, queue, attempts) for uid, attempts in rows]
 
 
-def release(connection: Connection, uids: Sequence[str], until: float, error: str) -> None:
-    """Give announced rows back: claimable again at `until`, with the reason why. Settled ones are left alone."""
-    connection.execute(update(OUTBOX).where(_of(uids)).values(leased_until=until, last_error=error[:500]))
-
-
 def unclaim(connection: Connection, uids: Sequence[str]) -> None:
-    """Undo a claim whose message could not be sent: the try does not count."""
-    connection.execute(update(OUTBOX).where(_of(uids)).values(leased_until=0.0, attempts=OUTBOX.c.attempts - 1))
+    """Undo a claim whose message could not be sent."""
+    connection.execute(update(OUTBOX).where(_of(uids)).values(leased_until=0.0))
+
+
+def begin(connection: Connection, uids: Sequence[str], until: float) -> None:
+    """Note that a worker tries these instances, and has them until then."""
+    connection.execute(update(OUTBOX).where(_of(uids)).values(leased_until=until, attempts=OUTBOX.c.attempts + 1))
 
 
 def renew(connection: Connection, uids: Sequence[str], until: float) -> None:
-    """Extend the lease of instances that a worker has begun with. Settled ones are left alone."""
+    """Extend the lease of instances that a worker has begun with."""
     connection.execute(update(OUTBOX).where(_of(uids)).values(leased_until=until))
+
+
+def release(connection: Connection, uids: Sequence[str], until: float, error: str, counts: bool) -> None:
+    """Give rows that a worker began with back: claimable again at `until`, with the reason why.
+
+    Without `counts` the try is taken back: what was missing was not theirs.
+    """
+    attempts = OUTBOX.c.attempts - (0 if counts else 1)
+    values = {"leased_until": until, "last_error": error[:500], "attempts": attempts}
+    connection.execute(update(OUTBOX).where(_of(uids)).values(**values))
 
 
 def pending(connection: Connection, uids: Sequence[str]) -> list[Pending]:
@@ -120,14 +131,14 @@ def mark_rejected(connection: Connection, reasons: Mapping[str, str]) -> None:
 
 
 def bury(connection: Connection, maximum_attempts: int, now: float) -> int:
-    """Make dead letters of rows that were announced `maximum_attempts` times in vain; return how many."""
+    """Make dead letters of rows that workers began with `maximum_attempts` times in vain; return how many."""
     rows = connection.execute(
         select(INSTANCE.c.sop_instance_uid, OUTBOX.c.last_error, OUTBOX.c.attempts)
         .join(INSTANCE, INSTANCE.c.id == OUTBOX.c.instance_pk)
         .where(OUTBOX.c.attempts >= maximum_attempts, OUTBOX.c.leased_until <= now)
     ).all()
     for uid, error, attempts in rows:
-        reason = f"gave up after {attempts} tries: {error or 'no worker answered in time'}"
+        reason = f"gave up after {attempts} tries: {error or 'no worker came to its end'}"
         _settle(connection, [uid], EmbeddingState.FAILED, reason=reason)
     return len(rows)
 

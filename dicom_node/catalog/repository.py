@@ -122,15 +122,23 @@ class Catalog:
         with self._write("claim from the outbox") as connection:
             return outbox.claim(connection, queue, limit, time.time(), lease_s)
 
-    def release(self, uids: Sequence[str], delay_s: float, error: str) -> None:
-        """Give announced instances back to the outbox, claimable again after `delay_s`, with the reason."""
+    def release(self, uids: Sequence[str], delay_s: float, error: str, *, counts: bool) -> None:
+        """Give instances that a worker began with back, claimable again after `delay_s`, with the reason.
+
+        `counts` tells whether this was one of the tries after which an instance is given up.
+        """
         with self._write("release to the outbox") as connection:
-            outbox.release(connection, uids, time.time() + delay_s, error)
+            outbox.release(connection, uids, time.time() + delay_s, error, counts)
 
     def unclaim(self, uids: Sequence[str]) -> None:
-        """Undo a claim whose message could not be sent: the try does not count."""
+        """Undo a claim whose message could not be sent."""
         with self._write("release to the outbox") as connection:
             outbox.unclaim(connection, uids)
+
+    def begin(self, uids: Sequence[str], lease_s: float) -> None:
+        """Count a try of instances that a worker begins with, and lease them to it."""
+        with self._write("begin a batch") as connection:
+            outbox.begin(connection, uids, time.time() + lease_s)
 
     def renew(self, uids: Sequence[str], lease_s: float) -> None:
         """Extend the lease of instances that a worker has begun with."""
@@ -149,7 +157,7 @@ class Catalog:
             outbox.mark_rejected(connection, rejected)
 
     def bury(self, maximum_attempts: int) -> int:
-        """Make dead letters of what was announced that often in vain; return how many."""
+        """Make dead letters of what was tried that often in vain; return how many."""
         with self._write("bury dead letters") as connection:
             return outbox.bury(connection, maximum_attempts, time.time())
 

@@ -110,11 +110,21 @@ def test_a_claimed_row_is_not_claimed_again_before_its_lease_ends(catalog: Catal
     assert catalog.claim(Queue.ROUTINE, 10, lease_s=60) == []
 
 
-def test_a_row_whose_lease_has_run_out_is_claimed_again_and_counts_its_tries(catalog: Catalog) -> None:
+def test_a_row_whose_lease_has_run_out_is_claimed_again_and_counts_what_workers_began(catalog: Catalog) -> None:
     catalog.record([received(SOPInstanceUID="1.2.1")])
-    catalog.claim(Queue.ROUTINE, 10, lease_s=-1)
+    assert [a.attempts for a in catalog.claim(Queue.ROUTINE, 10, lease_s=-1)] == [0]
+    catalog.begin(["1.2.1"], lease_s=-1)
     again = catalog.claim(Queue.ROUTINE, 10, lease_s=-1)
-    assert [(a.sop_instance_uid, a.attempts) for a in again] == [("1.2.1", 2)]
+    assert [(a.sop_instance_uid, a.attempts) for a in again] == [("1.2.1", 1)]
+
+
+def test_a_try_that_ended_for_want_of_something_else_does_not_count(catalog: Catalog) -> None:
+    catalog.record([received(SOPInstanceUID="1.2.1")])
+    for counts, attempts in ((False, 0), (True, 1), (False, 1)):
+        catalog.claim(Queue.ROUTINE, 10, lease_s=60)
+        catalog.begin(["1.2.1"], lease_s=60)
+        catalog.release(["1.2.1"], -1.0, "index away", counts=counts)
+        assert [a.attempts for a in catalog.claim(Queue.ROUTINE, 10, lease_s=-1)] == [attempts]
 
 
 def test_a_renewed_lease_holds(catalog: Catalog) -> None:
@@ -124,11 +134,11 @@ def test_a_renewed_lease_holds(catalog: Catalog) -> None:
     assert catalog.claim(Queue.ROUTINE, 10, lease_s=60) == []
 
 
-def test_an_unclaimed_row_is_claimable_at_once_and_its_try_does_not_count(catalog: Catalog) -> None:
+def test_an_unclaimed_row_is_claimable_at_once(catalog: Catalog) -> None:
     catalog.record([received(SOPInstanceUID="1.2.1")])
     catalog.claim(Queue.ROUTINE, 10, lease_s=60)
     catalog.unclaim(["1.2.1"])
-    assert [a.attempts for a in catalog.claim(Queue.ROUTINE, 10, lease_s=60)] == [1]
+    assert [a.attempts for a in catalog.claim(Queue.ROUTINE, 10, lease_s=60)] == [0]
 
 
 def test_settled_instances_leave_the_outbox_for_good(catalog: Catalog) -> None:
@@ -136,7 +146,7 @@ def test_settled_instances_leave_the_outbox_for_good(catalog: Catalog) -> None:
     catalog.claim(Queue.ROUTINE, 10, lease_s=-1)
     catalog.settle({"1.2.1": 3}, {"1.2.2": "nothing to embed"})
     catalog.settle({"1.2.1": 3}, {"1.2.2": "nothing to embed"})
-    catalog.release(["1.2.1", "1.2.2"], 0.0, "late")
+    catalog.release(["1.2.1", "1.2.2"], 0.0, "late", counts=True)
     assert catalog.claim(Queue.ROUTINE, 10, lease_s=60) == []
     assert catalog.pending(["1.2.1", "1.2.2"]) == []
     counts = catalog.counts()
@@ -144,16 +154,17 @@ def test_settled_instances_leave_the_outbox_for_good(catalog: Catalog) -> None:
     assert [s.reason for s in catalog.settled(EmbeddingState.REJECTED)] == ["nothing to embed"]
 
 
-def test_what_was_announced_too_often_becomes_a_dead_letter_and_retry_revives_it(catalog: Catalog) -> None:
+def test_what_was_tried_too_often_becomes_a_dead_letter_and_retry_revives_it(catalog: Catalog) -> None:
     catalog.record([received(SOPInstanceUID="1.2.1")])
     for _ in range(3):
         catalog.claim(Queue.ROUTINE, 10, lease_s=-1)
-    catalog.release(["1.2.1"], -1.0, "index away")
+        catalog.begin(["1.2.1"], lease_s=-1)
+    catalog.release(["1.2.1"], -1.0, "index away", counts=True)
     assert catalog.bury(4) == 0
     assert catalog.bury(3) == 1
     assert [s.reason for s in catalog.settled(EmbeddingState.FAILED)] == ["gave up after 3 tries: index away"]
     assert catalog.retry([EmbeddingState.FAILED]) == 1
-    assert [a.attempts for a in catalog.claim(Queue.BACKFILL, 10, lease_s=60)] == [1]
+    assert [a.attempts for a in catalog.claim(Queue.BACKFILL, 10, lease_s=60)] == [0]
     assert catalog.counts().failed == 0
 
 

@@ -82,26 +82,28 @@ def test_dispatching_stops_at_the_high_water_mark(catalog: Catalog, broker_url: 
 
 
 def test_a_flushed_broker_heals_when_the_leases_run_out(catalog: Catalog, broker_url: str) -> None:
-    record(catalog, 1, 2)
+    record(catalog, 1, 2, 3)
     make_dispatcher(catalog, broker_url, lease_s=0.001).dispatch_once()
+    catalog.begin(["1.2.2"], lease_s=-1)
     with redis.Redis.from_url(broker_url) as client:
         client.flushall()
     dispatcher = make_dispatcher(catalog, broker_url)
     deadline = time.monotonic() + 5
     while not dispatcher.dispatch_once():
         assert time.monotonic() < deadline
-    # What was announced in vain goes alone, so that poison takes nothing else with it.
-    assert messages(broker_url) == [["1.2.1"], ["1.2.2"]]
+    # What a worker began with in vain goes alone, so that poison takes nothing else with it.
+    assert messages(broker_url) == [["1.2.1", "1.2.3"], ["1.2.2"]]
 
 
-def test_what_was_announced_too_often_is_a_dead_letter(catalog: Catalog, broker_url: str) -> None:
+def test_what_was_tried_too_often_is_a_dead_letter(catalog: Catalog, broker_url: str) -> None:
     record(catalog, 1)
     for _ in range(2):
         catalog.claim(Queue.ROUTINE, 1, lease_s=-1)
+        catalog.begin(["1.2.1"], lease_s=-1)
     make_dispatcher(catalog, broker_url, maximum_attempts=2).dispatch_once()
     assert messages(broker_url) == []
     (dead,) = catalog.settled(EmbeddingState.FAILED)
-    assert dead.reason == "gave up after 2 tries: no worker answered in time"
+    assert dead.reason == "gave up after 2 tries: no worker came to its end"
 
 
 def test_without_a_broker_nothing_is_claimed(catalog: Catalog, tmp_path: Path) -> None:
@@ -110,7 +112,7 @@ def test_without_a_broker_nothing_is_claimed(catalog: Catalog, tmp_path: Path) -
     record(catalog, 1)
     with pytest.raises(Unavailable):
         dispatcher.dispatch_once()
-    assert [a.attempts for a in catalog.claim(Queue.ROUTINE, 1, lease_s=60)] == [1]
+    assert len(catalog.claim(Queue.ROUTINE, 1, lease_s=60)) == 1
 
 
 def test_urgent_queues_have_room_of_their_own(catalog: Catalog, broker_url: str) -> None:

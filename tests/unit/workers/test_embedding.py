@@ -116,8 +116,11 @@ def test_while_the_index_is_away_a_batch_goes_back_and_is_embedded_later(
 
     uid = bench.store()
     monkeypatch.setattr(bench.index, "upsert", away)
-    bench.embedding.embed([uid])
+    for _ in range(2 * bench.settings.dispatch.maximum_attempts):
+        bench.embedding.embed([uid])
     assert bench.state(uid)[0] is EmbeddingState.PENDING
+    bench.catalog.release([uid], -1.0, "time has passed", counts=True)
+    assert bench.catalog.bury(bench.settings.dispatch.maximum_attempts) == 0
     monkeypatch.undo()
     bench.embedding.embed([uid])
     assert bench.state(uid)[0] is EmbeddingState.EMBEDDED
@@ -128,4 +131,4 @@ def test_a_worker_that_is_told_to_end_gives_back_what_it_has_not_begun(bench: Be
     bench.embedding.stop()
     bench.embedding.embed([uid])
     assert bench.state(uid)[0] is EmbeddingState.PENDING
-    assert [a.attempts for a in bench.catalog.claim(Queue.ROUTINE, 10, lease_s=60)] == [1]
+    assert [a.attempts for a in bench.catalog.claim(Queue.ROUTINE, 10, lease_s=60)] == [0]
