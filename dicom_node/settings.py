@@ -121,6 +121,7 @@ class WorkerSettings(Section):
 
     embedder: str = "descriptor"
     nice: Annotated[int, Field(ge=0, le=19)] = 10
+    device: Literal["auto", "cpu", "cuda"] = "auto"
     torch_threads: Positive = 1
     decode_timeout_s: Seconds = 10.0
     decode_memory_bytes: Positive = 1 << 30

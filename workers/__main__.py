@@ -58,7 +58,7 @@ def _embed(options: settings.Settings, file: Path) -> int:
     from workers.app import make_decoder
     from workers.embedders.registry import make_embedder
 
-    embedder = make_embedder(options.worker.embedder, threads=options.worker.torch_threads)
+    embedder = make_embedder(options.worker.embedder, options.worker.torch_threads, options.worker.device)
     try:
         with make_decoder(options) as decoder:
             frames = decoder.frames(file.absolute())

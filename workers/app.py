@@ -44,7 +44,7 @@ def run(settings: Settings) -> int:
             Archive(settings.archive_dir),
             index,
             make_decoder(settings),
-            make_embedder(settings.worker.embedder, threads=settings.worker.torch_threads),
+            make_embedder(settings.worker.embedder, settings.worker.torch_threads, settings.worker.device),
             settings,
         )
         stack.callback(embedding.close)

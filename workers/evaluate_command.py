@@ -35,7 +35,8 @@ def run(options: Settings, arguments: argparse.Namespace) -> int:
 
 def _evaluate(options: Settings, arguments: argparse.Namespace) -> None:
     rows = taking_part(read_rows(arguments.labels), arguments.split)
-    embedder = make_embedder(arguments.embedder or options.worker.embedder, threads=options.worker.torch_threads)
+    name = arguments.embedder or options.worker.embedder
+    embedder = make_embedder(name, options.worker.torch_threads, options.worker.device)
     description = embedder.describe()
     with make_decoder(options) as decoder:
         folder = LabelledFolder(arguments.folder, decoder)

@@ -43,10 +43,15 @@ ENTRIES: dict[str, Entry] = {
 
 
 def make_embedder(name: str, threads: int = 1, device: str = "cpu") -> Embedder:
-    """Make the embedder called `name`. Raises Unavailable, saying what is missing or what there is instead."""
+    """Make the embedder called `name` on `device` (`auto`, `cpu`, `cuda`).
+
+    Raises Unavailable, saying what is missing or what there is instead.
+    """
     entry = ENTRIES.get(name)
     if entry is None:
         raise Unavailable(f"make embedder {name!r}: not known; known are {', '.join(sorted(ENTRIES))}")
     if missing := entry.missing():
         raise Unavailable(f"make embedder {name!r}: not installed: {', '.join(missing)}")
-    return entry.make(threads, device)
+    from workers.embedders.device import find_device
+
+    return entry.make(threads, find_device(device))
