@@ -3,7 +3,6 @@
 The short form stores 60 instances for each process killed; `make faults` runs the long one with 2,000 in all.
 """
 
-import gc
 import os
 import signal
 import threading
@@ -22,9 +21,6 @@ from index_service.port import Example
 from tests.dicom import ct
 from tests.node import Node, running
 from tests.servers import accepts, wait_for
-
-# pynetdicom's side of an association leaves its socket open when the peer dies.
-pytestmark = pytest.mark.filterwarnings("ignore:Exception ignored in. <socket:pytest.PytestUnraisableExceptionWarning")
 
 VICTIMS = ("broker", "index", "worker", "dispatch", "serve")
 STUDIES = 20
@@ -119,7 +115,6 @@ def node(tmp_path: Path) -> Iterator[Node]:
     # A lost message is sent again when its lease runs out; the default is longer than a test likes to wait.
     with running(tmp_path / "data", {"DICOM_NODE__DISPATCH__LEASE_S": "5"}) as node:
         yield node
-    gc.collect()  # what is left of dead associations, while it may be
 
 
 def test_kill_each_process_short(node: Node) -> None:
