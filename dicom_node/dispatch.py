@@ -100,21 +100,27 @@ class Dispatcher:
         sent = 0
         while room > 0:
             claimed = self._catalog.claim(queue, self._settings.batch_size, self._settings.lease_s)
-            for batch in _batches(claimed):
-                self._send(queue, batch)
-                room -= 1
-            sent += len(claimed)
+            batches = _batches(claimed)
+            sent += self._send(queue, batches, room)
+            room -= len(batches)
             if len(claimed) < self._settings.batch_size:
                 break
         return sent
 
-    def _send(self, queue: Queue, uids: Sequence[str]) -> None:
+    def _send(self, queue: Queue, batches: Sequence[Sequence[str]], room: int) -> int:
+        """Send at most `room` batches; what is not sent goes back at once. Return how many instances were sent."""
+        sent = 0
         try:
-            self._celery.send_task(EMBED_TASK, args=[list(uids)], queue=queue.value, retry=False)
+            for uids in batches[:room]:
+                self._celery.send_task(EMBED_TASK, args=[list(uids)], queue=queue.value, retry=False)
+                metrics.ANNOUNCED.labels(queue.value).inc(len(uids))
+                sent += 1
         except (OperationalError, OSError) as error:
-            self._catalog.unclaim(uids)
             raise Unavailable(f"the broker could not take a message: {type(error).__name__}") from error
-        metrics.ANNOUNCED.labels(queue.value).inc(len(uids))
+        finally:
+            if unsent := [uid for uids in batches[sent:] for uid in uids]:
+                self._catalog.unclaim(unsent)
+        return sum(map(len, batches[:sent]))
 
     def _set_gauges(self) -> None:
         counts = self._catalog.counts()

@@ -148,3 +148,12 @@ def test_workers_take_the_most_urgent_queue_first(broker_url: str) -> None:
                 connection.drain_events(timeout=5)
     assert taken == ["stat", "routine", "backfill"]
     app.close()
+
+
+def test_what_goes_alone_stops_at_the_high_water_mark_too(catalog: Catalog, broker_url: str) -> None:
+    record(catalog, *range(5))
+    catalog.claim(Queue.ROUTINE, 5, lease_s=-1)
+    catalog.begin([f"1.2.{number}" for number in range(5)], lease_s=-1)
+    assert make_dispatcher(catalog, broker_url, high_water_messages=2).dispatch_once() == 2
+    assert messages(broker_url) == [["1.2.0"], ["1.2.1"]]
+    assert catalog.waiting() == {Queue.ROUTINE: 3}
